@@ -1,1 +1,4 @@
 //! resp
+
+pub mod client;
+pub mod line;
