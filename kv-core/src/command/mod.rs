@@ -1,1 +1,22 @@
-//! command
+//! What one command is, and what a handler gets to see.
+//!
+//! A command is one [`CommandSpec`] row: its name, arity, keys, flags, handler and documentation. The dispatcher, the
+//! routing between shards, admission, COMMAND, the documentation and the test generators all read the row; nobody asks
+//! *which* command it is. A handler is a plain function `(ctx, args, reply)` that runs to its end: no socket, no clock,
+//! no suspension. Effects are said once, by [`Ctx::wrote`].
+
+mod args;
+mod ctx;
+mod error;
+mod event;
+mod keys;
+mod row;
+mod table;
+
+pub use args::Args;
+pub use ctx::{Ctx, Outcome, Settings, Stores};
+pub use error::CommandError;
+pub use event::Event;
+pub use keys::{Begin, Find, KeyAccess, KeySpec, keys_of};
+pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, Spread, StoreFn, row};
+pub use table::{Found, Row, RowId, Table, table};

@@ -1,0 +1,105 @@
+//! Where the keys of a request stand: Redis's key specifications.
+
+use super::CommandSpec;
+
+/// What a command does with the keys of one specification; the words are COMMAND's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyAccess(pub &'static [&'static str]);
+
+/// Where the search begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At word `n` (0 is the command's name).
+    Index(u16),
+    /// After the keyword, searched from word `from` on (negative: backwards from the end).
+    Keyword { word: &'static str, from: i16 },
+}
+
+/// Which words are keys, counted from where the search begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// Up to `last` (0: one key; -1: to the end), every `step` words; `limit` 2 means only the first half, and so on.
+    Range { last: i16, step: u16, limit: u16 },
+    /// The word `at` tells how many keys follow from `first` on.
+    KeyNum { at: u16, first: u16, step: u16 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    pub begin: Begin,
+    pub find: Find,
+    pub access: KeyAccess,
+}
+
+impl KeySpec {
+    /// Keys from word `first` to word `last` (negative: from the end), every `step` words.
+    pub const fn range(first: u16, last: i16, step: u16, access: &'static [&'static str]) -> KeySpec {
+        let last = if last > 0 { last - first as i16 } else { last };
+        KeySpec { begin: Begin::Index(first), find: Find::Range { last, step, limit: 0 }, access: KeyAccess(access) }
+    }
+
+    /// One key at word `at`.
+    pub const fn one(at: u16, access: &'static [&'static str]) -> KeySpec {
+        KeySpec::range(at, at as i16, 1, access)
+    }
+}
+
+/// Calls `each` with the position of every key of a request of `words` words. `word` gives a word's bytes; it is asked
+/// only where a specification needs it. A request that does not fit the specification yields fewer keys or none: its
+/// handler will refuse it.
+pub fn keys_of<'a>(spec: &CommandSpec, words: usize, word: impl Fn(usize) -> &'a [u8], mut each: impl FnMut(usize)) {
+    for key in spec.keys {
+        let start = match key.begin {
+            Begin::Index(at) => usize::from(at),
+            Begin::Keyword { word: wanted, from } => {
+                let found = if from >= 0 {
+                    (usize::from(from as u16)..words).find(|&i| word(i).eq_ignore_ascii_case(wanted.as_bytes()))
+                } else {
+                    let end = (words as i64 + i64::from(from) + 1).max(0) as usize;
+                    (1..end.min(words)).rev().find(|&i| word(i).eq_ignore_ascii_case(wanted.as_bytes()))
+                };
+                match found {
+                    Some(at) => at + 1,
+                    None => continue,
+                }
+            }
+        };
+        match key.find {
+            Find::Range { last, step, limit } => {
+                let mut end = if last >= 0 {
+                    start + usize::from(last as u16)
+                } else {
+                    match words.checked_sub(usize::from(last.unsigned_abs())) {
+                        Some(end) => end,
+                        None => continue,
+                    }
+                };
+                if limit > 1 && last < 0 && end >= start {
+                    end = start + (end + 1 - start) / usize::from(limit)
+                        - usize::from(end + 1 - start >= usize::from(limit));
+                }
+                let mut at = start;
+                while at <= end && at < words {
+                    each(at);
+                    at += usize::from(step.max(1));
+                }
+            }
+            Find::KeyNum { at, first, step } => {
+                let Some(count) = (start + usize::from(at) < words)
+                    .then(|| crate::resp::number::parse_i64(word(start + usize::from(at))))
+                    .flatten()
+                else {
+                    continue;
+                };
+                let mut at = start + usize::from(first);
+                for _ in 0..count.max(0) {
+                    if at >= words {
+                        break;
+                    }
+                    each(at);
+                    at += usize::from(step.max(1));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! connection
+
+use crate::command::CommandSpec;
+
+pub(crate) const ROWS: &[CommandSpec] = &[];

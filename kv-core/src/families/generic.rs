@@ -1,0 +1,5 @@
+//! generic
+
+use crate::command::CommandSpec;
+
+pub(crate) const ROWS: &[CommandSpec] = &[];

@@ -1,0 +1,5 @@
+//! hyperloglog
+
+use crate::command::CommandSpec;
+
+pub(crate) const ROWS: &[CommandSpec] = &[];

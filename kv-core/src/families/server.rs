@@ -1,0 +1,5 @@
+//! server
+
+use crate::command::CommandSpec;
+
+pub(crate) const ROWS: &[CommandSpec] = &[];

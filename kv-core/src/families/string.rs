@@ -1,0 +1,5 @@
+//! string
+
+use crate::command::CommandSpec;
+
+pub(crate) const ROWS: &[CommandSpec] = &[];
