@@ -11,8 +11,6 @@
 //! resp       bytes <-> values; knows no command
 //! ```
 
-
-
 pub mod resp;
 pub mod store;
 pub mod structs;

@@ -1,1 +1,4 @@
-//! structs
+//! Containers without meaning: they know no command, no key and no clock.
+
+pub mod random;
+pub mod wheel;
