@@ -64,7 +64,7 @@ fn every_kind_of_value_is_decoded_however_it_is_cut() {
     let mut stream = Vec::new();
     let mut expected = Vec::new();
     for (bytes, value) in samples() {
-        assert_eq!(decode_all(bytes, bytes.len()), [value.clone()], "{}", bytes.escape_ascii());
+        assert_eq!(decode_all(bytes, bytes.len()), std::slice::from_ref(&value), "{}", bytes.escape_ascii());
         assert_eq!(skip_value(bytes), Ok(Some(bytes.len())), "{}", bytes.escape_ascii());
         for cut in 0..bytes.len() {
             assert_eq!(skip_value(&bytes[..cut]), Ok(None), "{} cut at {cut}", bytes.escape_ascii());

@@ -1,0 +1,344 @@
+//! Replies as text, in the styles of redis-cli. What its 7.0.15 prints is the reference; the golden tests hold it.
+//!
+//! Known differences, each because redis-cli's form cannot be read back: JSON errors are `{"error": "..."}`, JSON
+//! doubles without a number are strings, quotes within `--quoted-json` are escaped, and `--json` puts U+FFFD where a
+//! text is no UTF-8. redis-cli ends at a big number; here it is shown.
+
+use std::fmt::Write;
+
+use kv_core::resp::client::Value;
+use kv_core::resp::line::{quote, quote_into};
+
+/// How a reply is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// For people: types, quotes, numbered and indented elements.
+    Typed,
+    /// For programs: bare texts, one a line.
+    Raw,
+    /// For texts that are made for people, like INFO's: as they are.
+    Report,
+    Csv,
+    Json,
+    /// JSON in ASCII; bytes that are not printable are `\xHH`.
+    QuotedJson,
+}
+
+#[derive(Clone, Debug)]
+pub struct Format {
+    pub style: Style,
+    /// Between the elements of a raw reply.
+    pub delimiter: Vec<u8>,
+    /// After a raw reply.
+    pub end: Vec<u8>,
+}
+
+impl Format {
+    pub fn new(style: Style) -> Format {
+        Format { style, delimiter: b"\n".to_vec(), end: b"\n".to_vec() }
+    }
+
+    /// Appends the text of a whole reply with its line end.
+    pub fn write(&self, out: &mut Vec<u8>, value: &Value) {
+        match self.style {
+            Style::Typed => {
+                typed(out, value, 0);
+                out.push(b'\n');
+            }
+            Style::Raw => {
+                self.raw(out, value);
+                out.extend_from_slice(&self.end);
+            }
+            Style::Report => {
+                self.raw(out, value);
+                if !out.ends_with(b"\n") {
+                    out.push(b'\n');
+                }
+            }
+            Style::Csv => {
+                csv(out, value);
+                out.push(b'\n');
+            }
+            Style::Json | Style::QuotedJson => {
+                let mut text = String::new();
+                json(&mut text, value, self.style == Style::QuotedJson);
+                out.extend_from_slice(text.as_bytes());
+                out.push(b'\n');
+            }
+        }
+    }
+
+    fn raw(&self, out: &mut Vec<u8>, value: &Value) {
+        match value {
+            Value::Nil | Value::NilArray => {}
+            Value::Error(text) => {
+                out.extend_from_slice(text);
+                out.push(b'\n');
+            }
+            Value::Int(n) => push_display(out, n),
+            Value::Boolean(is) => out.extend_from_slice(if *is { b"(true)" } else { b"(false)" }),
+            Value::Simple(text)
+            | Value::Bulk(text)
+            | Value::Verbatim(_, text)
+            | Value::Double(text)
+            | Value::BigNumber(text) => out.extend_from_slice(text),
+            Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        out.extend_from_slice(&self.delimiter);
+                    }
+                    self.raw(out, item);
+                }
+            }
+            Value::Map(pairs) => {
+                for (i, (key, value)) in pairs.iter().enumerate() {
+                    if i > 0 {
+                        out.extend_from_slice(&self.delimiter);
+                    }
+                    self.raw(out, key);
+                    out.push(b' ');
+                    self.raw(out, value);
+                }
+            }
+        }
+    }
+}
+
+fn push_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = write!(out, "{value}"); // a Vec takes everything
+}
+
+fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(quote(text).as_bytes());
+}
+
+/// The style for people, without the last line end. Elements after the first stand `indent` columns from the left.
+fn typed(out: &mut Vec<u8>, value: &Value, indent: usize) {
+    match value {
+        Value::Simple(text) | Value::Verbatim(_, text) => out.extend_from_slice(text),
+        Value::Error(text) => {
+            out.extend_from_slice(b"(error) ");
+            out.extend_from_slice(text);
+        }
+        Value::Int(n) => {
+            out.extend_from_slice(b"(integer) ");
+            push_display(out, n);
+        }
+        Value::Bulk(text) => push_quoted(out, text),
+        Value::Nil | Value::NilArray => out.extend_from_slice(b"(nil)"),
+        Value::Double(text) => {
+            out.extend_from_slice(b"(double) ");
+            out.extend_from_slice(text);
+        }
+        Value::BigNumber(text) => {
+            out.extend_from_slice(b"(big number) ");
+            out.extend_from_slice(text);
+        }
+        Value::Boolean(is) => out.extend_from_slice(if *is { b"(true)" } else { b"(false)" }),
+        Value::Array(items) if items.is_empty() => out.extend_from_slice(b"(empty array)"),
+        Value::Set(items) if items.is_empty() => out.extend_from_slice(b"(empty set)"),
+        Value::Push(items) if items.is_empty() => out.extend_from_slice(b"(empty push)"),
+        Value::Map(pairs) if pairs.is_empty() => out.extend_from_slice(b"(empty hash)"),
+        Value::Array(items) => typed_items(out, items, ')', indent),
+        Value::Set(items) => typed_items(out, items, '~', indent),
+        Value::Push(items) => typed_items(out, items, '>', indent),
+        Value::Map(pairs) => {
+            let mut numbers = Numbers::new(pairs.len(), '#', indent);
+            for (key, value) in pairs {
+                numbers.next(out);
+                typed(out, key, numbers.inner);
+                out.extend_from_slice(b" => ");
+                // Several elements get lines of their own; one goes on in this line.
+                if elements(value) > 1 {
+                    out.push(b'\n');
+                    push_blanks(out, numbers.inner);
+                }
+                typed(out, value, numbers.inner);
+            }
+        }
+    }
+}
+
+fn typed_items(out: &mut Vec<u8>, items: &[Value], separator: char, indent: usize) {
+    let mut numbers = Numbers::new(items.len(), separator, indent);
+    for item in items {
+        numbers.next(out);
+        typed(out, item, numbers.inner);
+    }
+}
+
+/// The numbers before elements: ` 1) `, right-aligned, each on a line of its own.
+struct Numbers {
+    last: usize,
+    width: usize,
+    separator: char,
+    indent: usize,
+    /// Columns before what stands behind the number.
+    inner: usize,
+}
+
+impl Numbers {
+    fn new(count: usize, separator: char, indent: usize) -> Numbers {
+        let width = count.to_string().len();
+        Numbers { last: 0, width, separator, indent, inner: indent + width + 2 }
+    }
+
+    fn next(&mut self, out: &mut Vec<u8>) {
+        if self.last > 0 {
+            out.push(b'\n');
+            push_blanks(out, self.indent);
+        }
+        self.last += 1;
+        push_display(out, format_args!("{:>width$}{} ", self.last, self.separator, width = self.width));
+    }
+}
+
+fn push_blanks(out: &mut Vec<u8>, count: usize) {
+    out.resize(out.len() + count, b' ');
+}
+
+fn elements(value: &Value) -> usize {
+    match value {
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => items.len(),
+        Value::Map(pairs) => pairs.len(),
+        _ => 0,
+    }
+}
+
+/// Nested values are written flat, as redis-cli does.
+fn csv(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Error(text) => {
+            out.extend_from_slice(b"ERROR,");
+            push_quoted(out, text);
+        }
+        Value::Int(n) => push_display(out, n),
+        Value::Double(text) | Value::BigNumber(text) => out.extend_from_slice(text),
+        Value::Simple(text) | Value::Bulk(text) | Value::Verbatim(_, text) => push_quoted(out, text),
+        Value::Nil | Value::NilArray => out.extend_from_slice(b"NULL"),
+        Value::Boolean(is) => push_display(out, is),
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                csv(out, item);
+            }
+        }
+        Value::Map(pairs) => {
+            for (i, (key, value)) in pairs.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                csv(out, key);
+                out.push(b',');
+                csv(out, value);
+            }
+        }
+    }
+}
+
+fn json(out: &mut String, value: &Value, quoted: bool) {
+    match value {
+        Value::Error(text) => {
+            out.push_str("{\"error\":");
+            json_text(out, text, quoted);
+            out.push('}');
+        }
+        Value::Simple(text) | Value::Bulk(text) | Value::Verbatim(_, text) => json_text(out, text, quoted),
+        Value::Int(n) => {
+            let _ = write!(out, "{n}");
+        }
+        // Numbers without an integer part or with a sign before infinity are no JSON.
+        Value::Double(text) if is_json_number(text) => out.push_str(&String::from_utf8_lossy(text)),
+        Value::BigNumber(text) => out.push_str(String::from_utf8_lossy(text).trim_start_matches('+')),
+        Value::Double(text) => json_text(out, text, quoted),
+        Value::Nil | Value::NilArray => out.push_str("null"),
+        Value::Boolean(is) => {
+            let _ = write!(out, "{is}");
+        }
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                json(out, item, quoted);
+            }
+            out.push(']');
+        }
+        Value::Map(pairs) => {
+            out.push('{');
+            for (i, (key, value)) in pairs.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                json_key(out, key, quoted);
+                out.push(':');
+                json(out, value, quoted);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Keys must be texts in JSON: another value is written as JSON and that text is quoted.
+fn json_key(out: &mut String, key: &Value, quoted: bool) {
+    match key {
+        Value::Simple(text) | Value::Bulk(text) | Value::Verbatim(_, text) => json_text(out, text, quoted),
+        other => {
+            let mut inner = String::new();
+            json(&mut inner, other, quoted);
+            json_text(out, inner.as_bytes(), false);
+        }
+    }
+}
+
+fn json_text(out: &mut String, text: &[u8], quoted: bool) {
+    let shown = if quoted {
+        let mut ascii = String::new();
+        quote_into(&mut ascii, text);
+        ascii[1..ascii.len() - 1].to_owned().into()
+    } else {
+        String::from_utf8_lossy(text)
+    };
+    out.push('"');
+    for c in shown.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            c if c < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// True if a double reads as a number in JSON: `-1`, `0.5`, `1e+20`; not `inf`, `nan`, `.5`.
+fn is_json_number(text: &[u8]) -> bool {
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let exponent_at = unsigned.iter().position(|byte| matches!(byte, b'e' | b'E'));
+    let (mantissa, exponent) = unsigned.split_at(exponent_at.unwrap_or(unsigned.len()));
+    let dot_at = mantissa.iter().position(|byte| *byte == b'.').unwrap_or(mantissa.len());
+    let (whole, fraction) = mantissa.split_at(dot_at);
+    let exponent_ok = match exponent {
+        [] => true,
+        [_, b'+' | b'-', power @ ..] | [_, power @ ..] => digits(power),
+    };
+    digits(whole)
+        && (whole.len() == 1 || whole[0] != b'0')
+        && (fraction.is_empty() || digits(&fraction[1..]))
+        && exponent_ok
+}
+
+#[cfg(test)]
+mod tests;

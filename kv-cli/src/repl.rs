@@ -1,0 +1,393 @@
+//! The prompt: commands line by line, from a terminal (with line editing and history) or from a pipe.
+//!
+//! The prompt keeps what a new connection needs to know (database, login, protocol), so that it can reconnect. It does
+//! so only before a command is sent: one that was under way when the connection went may have been executed.
+//! Ctrl-C while a command waits or streams ends its connection and brings the prompt back.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kv_core::resp::client::Value;
+use kv_core::resp::line;
+use rustyline::config::Config;
+use rustyline::error::ReadlineError;
+use signal_hook::consts::SIGINT;
+
+use crate::args::{Address, Options, Target};
+use crate::connection::{Connection, Refusal, Step, Stopper};
+use crate::run::{Errors, Failure, exchange, show, wait};
+
+const HELP: &str = "\
+Type a command and its arguments, quoted where blanks are meant: set greeting \"hello, world\"
+  5 incr x              sends the command 5 times
+  connect HOST PORT     goes to another server
+  subscribe, monitor    show messages until Ctrl-C
+  clear                 clears the screen
+  help                  this text
+  quit, exit, Ctrl-D    leave
+Lines that begin with a blank, and those with passwords, are not kept in the history.
+";
+
+const HISTORY_LINES_MAX: usize = 10_000;
+
+/// A command that took longer is told so, as redis-cli does.
+const SLOW: Duration = Duration::from_millis(500);
+
+pub fn run(options: &Options) -> Result<Errors, Failure> {
+    if io::stdin().is_terminal() { from_terminal(options) } else { from_pipe(options) }
+}
+
+/// Commands from the standard input. The first lost connection ends it: nobody is there to decide what to repeat.
+fn from_pipe(options: &Options) -> Result<Errors, Failure> {
+    let mut session = Session::new(options);
+    let mut errors = Errors::None;
+    session.connect()?;
+    for line in io::stdin().lock().split(b'\n') {
+        let line = line.map_err(|error| Failure::Other(format!("kv-cli: standard input: {error}")))?;
+        match session.line(&line)? {
+            Next::Quit => break,
+            Next::Line(last) => errors = errors.or(last),
+        }
+    }
+    Ok(errors)
+}
+
+fn from_terminal(options: &Options) -> Result<Errors, Failure> {
+    let mut session = Session::new(options);
+    session.interrupt.listen().map_err(|error| Failure::Other(format!("kv-cli: Ctrl-C: {error}")))?;
+    if let Err(problem) = session.connect() {
+        eprintln!("{problem}");
+    }
+    let config = Config::builder().max_history_size(HISTORY_LINES_MAX).map(|config| config.history_ignore_space(true));
+    let mut editor = config
+        .and_then(|config| rustyline::DefaultEditor::with_config(config.build()))
+        .map_err(|error| Failure::Other(format!("kv-cli: terminal: {error}")))?;
+    let history = history_path();
+    if let Some(path) = &history {
+        let _ = editor.load_history(path); // there is none the first time
+    }
+    loop {
+        let line = match editor.readline(&session.prompt()) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(Failure::Other(format!("kv-cli: terminal: {error}"))),
+        };
+        if !line::split(line.as_bytes()).is_ok_and(|args| is_secret(&args)) {
+            let _ = editor.add_history_entry(&line); // what is not kept is not worth a message
+        }
+        match session.line(line.as_bytes()) {
+            Ok(Next::Quit) => break,
+            Ok(Next::Line(_)) => {}
+            Err(Failure::Output(error)) => return Err(Failure::Output(error)),
+            Err(problem) => session.lost(problem),
+        }
+    }
+    if let Some(path) = &history
+        && let Err(error) = editor.save_history(path)
+    {
+        eprintln!("kv-cli: {}: {error}", path.display());
+    }
+    Ok(Errors::None)
+}
+
+fn history_path() -> Option<PathBuf> {
+    match std::env::var_os("KVCLI_HISTFILE") {
+        Some(path) if path == "/dev/null" || path.is_empty() => None,
+        Some(path) => Some(path.into()),
+        None => std::env::home_dir().map(|home| home.join(".kvcli_history")),
+    }
+}
+
+/// True for commands that carry a password.
+fn is_secret(args: &[Vec<u8>]) -> bool {
+    let is = |at: usize, word: &str| args.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+    let has_from = |at: usize, words: &[&str]| {
+        args.iter().skip(at).any(|arg| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes())))
+    };
+    // A repeat count may stand before the command.
+    let first = usize::from(repeat_of(args).is_some());
+    is(first, "AUTH")
+        || (is(first, "HELLO") && has_from(first + 2, &["AUTH"]))
+        || (is(first, "MIGRATE") && has_from(first + 1, &["AUTH", "AUTH2"]))
+        || (is(first, "ACL") && is(first + 1, "SETUSER"))
+        || (is(first, "CONFIG")
+            && is(first + 1, "SET")
+            && has_from(first + 2, &["requirepass", "masterauth", "primaryauth", "masteruser", "tls-key-file-pass"]))
+}
+
+/// The count of `5 incr x`.
+fn repeat_of(args: &[Vec<u8>]) -> Option<u64> {
+    if args.len() < 2 || !args[0].iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(&args[0]).ok()?.parse().ok().filter(|times| *times > 0)
+}
+
+enum Next {
+    Line(Errors),
+    Quit,
+}
+
+/// The conversation with a server over one connection after the other.
+struct Session<'a> {
+    options: &'a Options,
+    /// As given, and then as the user's SELECT, AUTH and HELLO changed it.
+    target: Target,
+    connection: Option<Connection>,
+    in_transaction: bool,
+    /// The database of a SELECT that EXEC will carry out.
+    db_after_exec: Option<u32>,
+    interrupt: Interrupt,
+}
+
+impl<'a> Session<'a> {
+    fn new(options: &'a Options) -> Session<'a> {
+        Session {
+            options,
+            target: options.target.clone(),
+            connection: None,
+            in_transaction: false,
+            db_after_exec: None,
+            interrupt: Interrupt::default(),
+        }
+    }
+
+    fn connect(&mut self) -> Result<(), Failure> {
+        let (connection, refusals) = Connection::open(&self.target)?;
+        for refusal in refusals {
+            eprintln!("{refusal}");
+            let Refusal { step, .. } = refusal;
+            match step {
+                Step::Auth => {}
+                // The prompt shows where the user really is.
+                Step::Hello => self.target.resp3 = false,
+                Step::Select => self.target.db = 0,
+            }
+        }
+        self.in_transaction = false;
+        self.interrupt.watch(connection.stopper().ok());
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn prompt(&self) -> String {
+        if self.connection.is_none() {
+            return "not connected> ".to_owned();
+        }
+        let address = &self.target.address;
+        let db = if self.target.db == 0 { String::new() } else { format!("[{}]", self.target.db) };
+        let transaction = if self.in_transaction { "(TX)" } else { "" };
+        format!("{address}{db}{transaction}> ")
+    }
+
+    /// Forgets the connection after a failure. After Ctrl-C, which the user knows about, a new one is made at once.
+    fn lost(&mut self, problem: Failure) {
+        self.connection = None;
+        self.interrupt.watch(None);
+        self.in_transaction = false;
+        let problem = match self.interrupt.take().then(|| self.connect()) {
+            Some(Ok(())) => return,
+            Some(Err(problem)) => problem,
+            None => problem,
+        };
+        eprintln!("{problem}");
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<Next, Failure> {
+        let Ok(args) = line::split(line) else {
+            println!("Invalid argument(s)");
+            return Ok(Next::Line(Errors::Some));
+        };
+        let Some(name) = args.first() else { return Ok(Next::Line(Errors::None)) };
+        match name.to_ascii_lowercase().as_slice() {
+            b"quit" | b"exit" => return Ok(Next::Quit),
+            b"help" | b"?" => print!("{HELP}"),
+            b"clear" => {
+                print!("\x1b[H\x1b[2J");
+                io::stdout().flush().map_err(Failure::Output)?;
+            }
+            b"connect" if args.len() == 3 => {
+                let port = std::str::from_utf8(&args[2]).ok().and_then(|port| port.parse().ok());
+                let Some(port) = port else {
+                    println!("Invalid port");
+                    return Ok(Next::Line(Errors::Some));
+                };
+                let host = String::from_utf8_lossy(&args[1]).into_owned();
+                self.connection = None;
+                self.target.address = Address::Tcp { host, port };
+                self.connect()?;
+            }
+            _ => return self.command(&args).map(Next::Line),
+        }
+        Ok(Next::Line(Errors::None))
+    }
+
+    #[allow(clippy::disallowed_methods)] // a tool may look at the clock
+    fn command(&mut self, args: &[Vec<u8>]) -> Result<Errors, Failure> {
+        let repeat = repeat_of(args);
+        let command = &args[usize::from(repeat.is_some())..];
+        let mut errors = Errors::None;
+        for sent in 0..repeat.unwrap_or(1) {
+            if sent > 0 {
+                wait(self.options);
+            }
+            self.ready()?;
+            let connection = self.connection.as_mut().expect("ready() connects");
+            let started = Instant::now();
+            let done = exchange(connection, self.options, command)?;
+            let took = started.elapsed();
+            if took >= SLOW && io::stdin().is_terminal() && io::stdout().is_terminal() {
+                println!("({:.2}s)", took.as_secs_f64());
+            }
+            errors = errors.or(done.errors);
+            if let Some(reply) = &done.reply {
+                self.follow(command, reply);
+            }
+        }
+        Ok(errors)
+    }
+
+    /// Makes sure of a connection before a command is sent, and shows messages that came meanwhile.
+    fn ready(&mut self) -> Result<(), Failure> {
+        self.interrupt.take();
+        if let Some(connection) = &mut self.connection {
+            loop {
+                match connection.read_waiting() {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(message)) if self.options.show_pushes => {
+                        show(&self.options.format, &message).map_err(Failure::Output)?;
+                    }
+                    Ok(Some(_)) => {}
+                    Err(lost) => {
+                        let transaction = if self.in_transaction { ", the transaction is gone" } else { "" };
+                        eprintln!("{lost}; reconnecting{transaction}");
+                        self.connection = None;
+                        break;
+                    }
+                }
+            }
+        }
+        self.connect()
+    }
+
+    /// Remembers what a successful command changed in the conversation.
+    fn follow(&mut self, command: &[Vec<u8>], reply: &Value) {
+        let words: Vec<String> = command.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+        let upper: Vec<String> = words.iter().map(|word| word.to_ascii_uppercase()).collect();
+        let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
+        if reply.is_error() {
+            // EXEC ends a transaction even when it is refused.
+            if upper.first() == Some(&"EXEC") {
+                self.in_transaction = false;
+            }
+            return;
+        }
+        let queued = self.in_transaction && reply.bytes() == Some(b"QUEUED");
+        match upper.as_slice() {
+            ["SELECT", db] if queued => self.db_after_exec = db.parse().ok(),
+            _ if queued => {}
+            ["SELECT", db] => self.target.db = db.parse().unwrap_or(self.target.db),
+            ["MULTI"] => {
+                self.in_transaction = true;
+                self.db_after_exec = None;
+            }
+            ["EXEC"] => {
+                self.in_transaction = false;
+                let executed = !matches!(reply, Value::Nil | Value::NilArray);
+                if let (true, Some(db)) = (executed, self.db_after_exec.take()) {
+                    self.target.db = db;
+                }
+            }
+            ["DISCARD"] => self.in_transaction = false,
+            ["RESET"] => {
+                self.in_transaction = false;
+                self.target.db = 0;
+                self.target.resp3 = false;
+            }
+            ["AUTH", _] => (self.target.user, self.target.password) = (None, Some(words[1].clone())),
+            ["AUTH", _, _] => {
+                (self.target.user, self.target.password) = (Some(words[1].clone()), Some(words[2].clone()))
+            }
+            ["HELLO", version, options @ ..] => {
+                self.target.resp3 = *version == "3";
+                if let Some(at) = options.iter().position(|word| *word == "AUTH")
+                    && let [user, password, ..] = &words[at + 3..]
+                {
+                    (self.target.user, self.target.password) = (Some(user.clone()), Some(password.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Ctrl-C, turned into the end of the connection in use.
+#[derive(Default)]
+struct Interrupt {
+    pressed: Arc<AtomicBool>,
+    stopper: Arc<Mutex<Option<Stopper>>>,
+}
+
+impl Interrupt {
+    fn listen(&self) -> io::Result<()> {
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT])?;
+        let (pressed, stopper) = (self.pressed.clone(), self.stopper.clone());
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                pressed.store(true, Ordering::SeqCst);
+                if let Some(stopper) = stopper.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                    stopper.stop();
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn watch(&self, stopper: Option<Stopper>) {
+        *self.stopper.lock().unwrap_or_else(PoisonError::into_inner) = stopper;
+    }
+
+    /// Whether it was pressed since the last time.
+    fn take(&self) -> bool {
+        self.pressed.swap(false, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Vec<Vec<u8>> {
+        line::split(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn lines_with_passwords_are_secret() {
+        for line in [
+            "auth pw",
+            "AUTH user pw",
+            "2 auth pw",
+            "hello 3 setname x auth u p",
+            "config set maxmemory 1 requirepass x",
+            "acl setuser ann on >pw",
+            "migrate h 1 k 0 5 auth2 u p",
+        ] {
+            assert!(is_secret(&args(line)), "{line}");
+        }
+        for line in ["get auth", "hello 3", "config get requirepass", "acl list", "", "5", "set auth hello"] {
+            assert!(!is_secret(&args(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_number_before_a_command_repeats_it() {
+        assert_eq!(repeat_of(&args("5 incr x")), Some(5));
+        for line in ["incr 5", "5", "0 incr x", "-1 incr x", "5x incr x", "99999999999999999999 incr x"] {
+            assert_eq!(repeat_of(&args(line)), None, "{line}");
+        }
+    }
+}
