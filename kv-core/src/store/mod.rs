@@ -1,1 +1,22 @@
-//! store
+//! The keys of one shard: entries, lookup, expiry, scan.
+//!
+//! ```text
+//! Shard -> Db (one a database) -> Table<Entry> -> Entry: header, expiry, key, value in one block
+//!                              -> Wheel: when which bucket has something due
+//! ```
+//!
+//! Time comes in as an argument. What was removed because it expired, and what is too big to be freed on the spot, is
+//! collected and picked up by the engine.
+
+mod db;
+pub mod entry;
+mod key;
+mod shard;
+
+pub use db::{Db, Detached, Expire, Old, StrValue};
+pub use entry::{Entry, EntryMut, EntryRef, Object, Value};
+pub use key::{Key, KeyHasher, place_of};
+pub use shard::{Garbage, Shard, ShardStats};
+
+/// A moment: milliseconds since 1970.
+pub type UnixMs = u64;

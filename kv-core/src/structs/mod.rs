@@ -1,4 +1,5 @@
 //! Containers without meaning: they know no command, no key and no clock.
 
 pub mod random;
+pub mod table;
 pub mod wheel;

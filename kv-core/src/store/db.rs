@@ -1,0 +1,541 @@
+//! One database of one shard: a table of entries, and a wheel that says when some of them are due.
+//!
+//! **Expiry.** A key that is due is invisible from its millisecond on: whoever meets it removes it then, and if nobody
+//! does, `expire_due` does. The wheel keeps only the low 32 bits of a key's hash, its *token*: enough to find the bucket.
+//! For every entry with an expiry there is a token in the wheel that fires at its moment, or the entry is *deferred* and
+//! there is one that fires earlier. So a deadline that only moves later costs nothing: when the token fires, the entry
+//! is filed again. Tokens of entries that are gone are dropped when they fire; if they become many, the wheel is swept.
+//!
+//! **What is removed.** Entries that were found expired wait in `expired` until the shard has told whom it concerns;
+//! values over `GARBAGE_MIN` wait in `garbage` until somebody frees them in the background.
+//!
+//! A database knows nothing of commands, and of types only as much as strings need.
+
+use super::entry::{EMBED_MAX, NewValue, Traits};
+use super::{Entry, EntryRef, Garbage, Key, KeyHasher, Object, UnixMs, Value};
+use crate::resp::number;
+use crate::structs::random::Random;
+use crate::structs::table::{Table, Verdict};
+use crate::structs::wheel::{Filed, Wheel};
+use std::sync::Arc;
+
+/// Values of at least so many bytes are not freed on the spot: giving 64 KiB back takes some 10 us.
+const GARBAGE_MIN: usize = 64 * 1024;
+
+/// Stale tokens in the wheel that are not worth a sweep.
+const STALE_MAX: usize = 65_536;
+
+/// Tokens whose buckets and entries are loaded at the same time.
+const GROUP: usize = 16;
+
+/// How often `random` tries again when it meets entries that are due but not yet removed.
+const RANDOM_TRIES: usize = 100;
+
+/// A string to store.
+#[derive(Debug)]
+pub enum StrValue<'a> {
+    /// Stored as an integer if it is the canonical form of one.
+    Bytes(&'a [u8]),
+    /// The same, but long ones are kept without copying.
+    Owned(Vec<u8>),
+    Int(i64),
+}
+
+/// What becomes of the expiry when a value is overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expire {
+    Keep,
+    Clear,
+    At(UnixMs),
+}
+
+/// What was there before a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Old {
+    pub existed: bool,
+}
+
+/// A value with its expiry, taken or copied from its key, to be stored under another.
+pub struct Detached {
+    entry: Entry,
+    pub expire_at: Option<UnixMs>,
+}
+
+impl Detached {
+    pub fn value(&self) -> Value<'_> {
+        self.entry.as_ref().value()
+    }
+}
+
+/// One database of one shard.
+pub struct Db {
+    table: Table<Entry>,
+    /// Made when the first expiry is set.
+    wheel: Option<Box<Wheel>>,
+    counts: Counts,
+    hasher: Arc<KeyHasher>,
+    expired: Vec<Entry>,
+    garbage: Vec<Garbage>,
+    /// Where strings are changed, and tokens fired; empty between calls.
+    text: Vec<u8>,
+    fired: Vec<u32>,
+    /// The moment of the last `expire_due`.
+    clock: UnixMs,
+    /// The clock was set back while the wheel held tokens: some of them may fire before their time.
+    rewound: bool,
+    sweeping: bool,
+    /// No new sweep before the wheel is larger than this: the last one found it full of tokens in use.
+    sweep_above: usize,
+}
+
+/// Sums over all entries.
+#[derive(Default)]
+struct Counts {
+    bytes: usize,
+    ttl_keys: usize,
+}
+
+impl Counts {
+    #[inline]
+    fn add(&mut self, entry: EntryRef<'_>) {
+        self.bytes += entry.bytes();
+        self.ttl_keys += usize::from(entry.expire_at().is_some());
+    }
+
+    #[inline]
+    fn sub(&mut self, entry: EntryRef<'_>) {
+        self.bytes -= entry.bytes();
+        self.ttl_keys -= usize::from(entry.expire_at().is_some());
+    }
+}
+
+/// Sees to a token for a new expiry; the result says whether the entry is deferred.
+fn schedule(
+    wheel: &mut Option<Box<Wheel>>,
+    token: u32,
+    old: Option<UnixMs>,
+    was_deferred: bool,
+    new: Option<UnixMs>,
+    now: UnixMs,
+) -> bool {
+    match (old, new) {
+        (_, None) => false,
+        (Some(old), Some(new)) if new == old => was_deferred,
+        (Some(old), Some(new)) if new > old => true,
+        (_, Some(new)) => {
+            let wheel = wheel.get_or_insert_with(|| Box::new(Wheel::new(now)));
+            wheel.add(new, token) == Filed::Early
+        }
+    }
+}
+
+/// The access data of an entry that is used now.
+#[inline]
+fn access_at(now: UnixMs) -> u32 {
+    (now / 1000) as u32 & ((1 << super::entry::ACCESS_BITS) - 1)
+}
+
+#[inline]
+fn token_of(hash: u64) -> u32 {
+    hash as u32
+}
+
+fn classify(bytes: &[u8]) -> NewValue<'_> {
+    /// "-9223372036854775808"
+    const INT_MAX: usize = 20;
+    if bytes.len() <= INT_MAX
+        && let Some(n) = number::parse_i64(bytes)
+    {
+        return NewValue::Int(n);
+    }
+    plain(bytes)
+}
+
+fn plain(bytes: &[u8]) -> NewValue<'_> {
+    if bytes.len() <= EMBED_MAX {
+        NewValue::Bytes(bytes)
+    } else {
+        NewValue::Object(Box::new(Object::Str(bytes.to_vec())))
+    }
+}
+
+fn dispose(garbage: &mut Vec<Garbage>, entry: Entry) {
+    if entry.as_ref().bytes() >= GARBAGE_MIN {
+        garbage.push(Garbage::Entry(entry));
+    }
+}
+
+impl Db {
+    pub fn new(hasher: Arc<KeyHasher>) -> Db {
+        Db {
+            table: Table::new(),
+            wheel: None,
+            counts: Counts::default(),
+            hasher,
+            expired: Vec::new(),
+            garbage: Vec::new(),
+            text: Vec::new(),
+            fired: Vec::new(),
+            clock: 0,
+            rewound: false,
+            sweeping: false,
+            sweep_above: 0,
+        }
+    }
+
+    /// Keys, those that are due but not yet removed included.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Keys with an expiry.
+    pub fn ttl_keys(&self) -> usize {
+        self.counts.ttl_keys
+    }
+
+    /// Bytes of memory held: entries, table, wheel.
+    pub fn bytes(&self) -> usize {
+        self.counts.bytes + self.table.bytes() + self.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
+    }
+
+    /// First step of a lookup that is known ahead.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        self.table.prefetch_bucket(hash);
+    }
+
+    /// Second step: needs the bucket.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        self.table.prefetch_item(hash);
+    }
+
+    /// The entry of a key, which counts as a use of it. A due one is removed.
+    #[inline]
+    pub fn get(&mut self, key: Key<'_>, now: UnixMs) -> Option<EntryRef<'_>> {
+        let mut slot = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes)?;
+        if slot.get().is_due(now) {
+            let hasher = &self.hasher;
+            let entry = slot.remove(|entry| hasher.hash(entry.key()));
+            self.counts.sub(entry.as_ref());
+            self.expired.push(entry);
+            return None;
+        }
+        let access = access_at(now);
+        if slot.get().access() != access {
+            slot.get_mut().set_access(access);
+        }
+        Some(slot.into_ref())
+    }
+
+    /// The entry of a key, without any effect.
+    #[inline]
+    pub fn peek(&self, key: Key<'_>, now: UnixMs) -> Option<EntryRef<'_>> {
+        self.table.find(key.hash, |entry| entry.key() == key.bytes).filter(|entry| !entry.is_due(now))
+    }
+
+    /// Stores a string, whatever was there.
+    #[inline]
+    pub fn set_string(&mut self, key: Key<'_>, value: StrValue<'_>, expire: Expire, now: UnixMs) -> Old {
+        let owned;
+        let value = match value {
+            StrValue::Int(n) => NewValue::Int(n),
+            StrValue::Bytes(bytes) => classify(bytes),
+            StrValue::Owned(text) if text.len() > EMBED_MAX => NewValue::Object(Box::new(Object::Str(fitting(text)))),
+            StrValue::Owned(text) => {
+                owned = text;
+                classify(&owned)
+            }
+        };
+        self.put(key, value, false, expire, now)
+    }
+
+    /// Stores an integer and keeps the expiry.
+    #[inline]
+    pub fn set_int(&mut self, key: Key<'_>, n: i64, now: UnixMs) -> Old {
+        self.put(key, NewValue::Int(n), false, Expire::Keep, now)
+    }
+
+    /// Changes a string in place, an empty one if there is none; keeps the expiry. The result is never turned into an
+    /// integer again. Appending costs O(1) a byte, amortised.
+    ///
+    /// Panics: when the value is no string.
+    pub fn edit_string<R>(&mut self, key: Key<'_>, now: UnixMs, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut text = std::mem::take(&mut self.text);
+        if let Some(mut slot) = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes)
+            && !slot.get().is_due(now)
+        {
+            let before = slot.get().bytes();
+            if let Some(Object::Str(long)) = slot.get_mut().object() {
+                let result = f(long);
+                self.counts.bytes = self.counts.bytes + slot.get().bytes() - before;
+                slot.get_mut().set_access(access_at(now));
+                self.text = text;
+                return result;
+            }
+            match slot.get().value() {
+                Value::Int(n) => number::push_i64(&mut text, n),
+                Value::Bytes(bytes) => text.extend_from_slice(bytes),
+                Value::Object(_) => unreachable!("handled above"),
+            }
+        }
+        let result = f(&mut text);
+        if text.len() <= EMBED_MAX {
+            self.put(key, NewValue::Bytes(&text), true, Expire::Keep, now);
+            text.clear();
+            text.shrink_to(2 * EMBED_MAX);
+            self.text = text;
+        } else {
+            self.put(key, NewValue::Object(Box::new(Object::Str(text))), true, Expire::Keep, now);
+        }
+        result
+    }
+
+    fn put(&mut self, key: Key<'_>, value: NewValue<'_>, raw: bool, expire: Expire, now: UnixMs) -> Old {
+        let hasher = &self.hasher;
+        let access = access_at(now);
+        let token = token_of(key.hash);
+        let Some(mut slot) = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes) else {
+            let expire_at = match expire {
+                Expire::Keep | Expire::Clear => None,
+                Expire::At(at) => Some(at),
+            };
+            let deferred = schedule(&mut self.wheel, token, None, false, expire_at, now);
+            let entry = Entry::new(key.bytes, value, expire_at, Traits { deferred, raw, access });
+            self.counts.add(entry.as_ref());
+            self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
+            return Old { existed: false };
+        };
+        let old = slot.get();
+        let (old_at, due) = (old.expire_at(), old.is_due(now));
+        let expire_at = match expire {
+            Expire::Keep => old_at.filter(|_| !due),
+            Expire::Clear => None,
+            Expire::At(at) => Some(at),
+        };
+        let deferred = schedule(&mut self.wheel, token, old_at, old.deferred(), expire_at, now);
+        let traits = Traits { deferred, raw, access };
+        self.counts.sub(old);
+        let fresh = if due { Err(value) } else { slot.get_mut().rewrite(value, expire_at, traits) };
+        match fresh {
+            Ok(None) => {}
+            Ok(Some(object)) => {
+                if object.bytes() >= GARBAGE_MIN {
+                    self.garbage.push(Garbage::Object(object));
+                }
+            }
+            Err(value) => {
+                let gone = slot.replace(Entry::new(key.bytes, value, expire_at, traits));
+                if due {
+                    self.expired.push(gone);
+                } else {
+                    dispose(&mut self.garbage, gone);
+                }
+            }
+        }
+        self.counts.add(slot.get());
+        Old { existed: !due }
+    }
+
+    fn take_entry(&mut self, key: Key<'_>, now: UnixMs) -> Option<Entry> {
+        let hasher = &self.hasher;
+        let slot = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes)?;
+        let entry = slot.remove(|entry| hasher.hash(entry.key()));
+        self.counts.sub(entry.as_ref());
+        if entry.as_ref().is_due(now) {
+            self.expired.push(entry);
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// Removes a key; says whether it was there. The value is freed, or left to the background if it is big.
+    pub fn remove(&mut self, key: Key<'_>, now: UnixMs) -> bool {
+        let entry = self.take_entry(key, now);
+        entry.map(|entry| dispose(&mut self.garbage, entry)).is_some()
+    }
+
+    /// Removes a key and returns its value with its expiry.
+    pub fn take(&mut self, key: Key<'_>, now: UnixMs) -> Option<Detached> {
+        let entry = self.take_entry(key, now)?;
+        Some(Detached { expire_at: entry.as_ref().expire_at(), entry })
+    }
+
+    /// A copy of the value of a key, with its expiry. Cost: O(size of the value).
+    pub fn copy(&mut self, key: Key<'_>, now: UnixMs) -> Option<Detached> {
+        let entry = self.get(key, now)?.to_entry();
+        Some(Detached { expire_at: entry.as_ref().expire_at(), entry })
+    }
+
+    /// Stores a value that was taken from another key or database, whatever was there.
+    pub fn insert(&mut self, key: Key<'_>, value: Detached, now: UnixMs) -> Old {
+        let existed = self.remove(key, now);
+        let Detached { mut entry, expire_at } = value;
+        let deferred = schedule(&mut self.wheel, token_of(key.hash), None, false, expire_at, now);
+        let view = entry.as_ref();
+        if view.key() == key.bytes && view.expire_at() == expire_at {
+            entry.as_mut().set_deferred(deferred);
+        } else {
+            let traits = Traits { deferred, ..view.traits() };
+            entry = entry.as_mut().moved_to(key.bytes, expire_at, traits);
+        }
+        self.counts.add(entry.as_ref());
+        let hasher = &self.hasher;
+        self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
+        Old { existed }
+    }
+
+    /// When a key expires: `None` if there is no such key, `Some(None)` if it has no expiry.
+    pub fn expire_at(&mut self, key: Key<'_>, now: UnixMs) -> Option<Option<UnixMs>> {
+        Some(self.peek(key, now)?.expire_at())
+    }
+
+    /// Sets or removes the expiry of a key; says whether there is such a key.
+    pub fn set_expire(&mut self, key: Key<'_>, expire_at: Option<UnixMs>, now: UnixMs) -> bool {
+        if self.get(key, now).is_none() {
+            return false;
+        }
+        let Some(mut slot) = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes) else { return false };
+        let old = slot.get();
+        let (old_at, was_deferred) = (old.expire_at(), old.deferred());
+        self.counts.sub(old);
+        let deferred = schedule(&mut self.wheel, token_of(key.hash), old_at, was_deferred, expire_at, now);
+        if !slot.get_mut().try_set_expiry(expire_at) {
+            let moved = slot.get_mut().moved_with_expiry(expire_at);
+            drop(slot.replace(moved));
+        }
+        slot.get_mut().set_deferred(deferred);
+        self.counts.add(slot.get());
+        true
+    }
+
+    /// The moment from which `expire_due` has something to do.
+    pub fn next_due(&self) -> Option<UnixMs> {
+        if self.wants_sweep() {
+            return Some(0);
+        }
+        self.wheel.as_ref()?.next_due()
+    }
+
+    /// Removes what is due, telling `on_expired` before each is freed. Each token that fires or moves takes 1 from
+    /// `budget`; if nothing is left of it, there may be more to do.
+    pub fn expire_due(&mut self, now: UnixMs, budget: &mut usize, on_expired: &mut impl FnMut(EntryRef<'_>)) {
+        let Some(wheel) = &mut self.wheel else { return };
+        self.rewound = !wheel.is_empty() && (self.rewound || now < self.clock);
+        self.clock = now;
+        let mut fired = std::mem::take(&mut self.fired);
+        wheel.advance(now, budget, &mut fired);
+        for group in fired.chunks(GROUP) {
+            group.iter().for_each(|&token| self.table.prefetch_bucket(u64::from(token)));
+            group.iter().for_each(|&token| self.table.prefetch_low(token));
+            group.iter().for_each(|&token| self.fire(token, now, on_expired));
+        }
+        fired.clear();
+        fired.shrink_to(4096);
+        self.fired = fired;
+        self.sweep(budget);
+    }
+
+    fn fire(&mut self, token: u32, now: UnixMs, on_expired: &mut impl FnMut(EntryRef<'_>)) {
+        let Db { table, wheel, counts, hasher, garbage, rewound, .. } = self;
+        table.visit_low(
+            token,
+            |entry| hasher.hash(entry.key()),
+            |mut entry| {
+                let view = entry.view();
+                let Some(at) = view.expire_at() else { return Verdict::Keep };
+                if token_of(hasher.hash(view.key())) != token {
+                    return Verdict::Keep;
+                }
+                if at <= now {
+                    return Verdict::Remove;
+                }
+                if view.deferred() || *rewound {
+                    let deferred = schedule(wheel, token, None, false, Some(at), now);
+                    entry.set_deferred(deferred);
+                }
+                Verdict::Keep
+            },
+            |entry| {
+                counts.sub(entry.as_ref());
+                on_expired(entry.as_ref());
+                dispose(garbage, entry);
+            },
+        );
+    }
+
+    fn wants_sweep(&self) -> bool {
+        let Some(wheel) = &self.wheel else { return false };
+        self.sweeping || wheel.len() > (2 * self.counts.ttl_keys + STALE_MAX).max(self.sweep_above)
+    }
+
+    /// Drops tokens that no entry needs, in slices.
+    fn sweep(&mut self, budget: &mut usize) {
+        if !self.wants_sweep() {
+            return;
+        }
+        let Some(wheel) = &mut self.wheel else { return };
+        let (table, hasher, rewound) = (&self.table, &self.hasher, self.rewound);
+        let complete = wheel.sweep(budget, &mut |token, moment| {
+            table.any_low(token, |entry| {
+                let loose = entry.deferred() || rewound;
+                entry.expire_at().is_some_and(|at| moment == at || (loose && moment < at))
+                    && token_of(hasher.hash(entry.key())) == token
+            })
+        });
+        self.sweeping = !complete;
+        if complete {
+            self.sweep_above = 2 * wheel.len();
+        }
+    }
+
+    /// Removes from `expired` what was met since the last call, telling `f` before each is freed.
+    pub fn take_expired(&mut self, mut f: impl FnMut(EntryRef<'_>)) -> usize {
+        let count = self.expired.len();
+        for entry in self.expired.drain(..) {
+            f(entry.as_ref());
+            dispose(&mut self.garbage, entry);
+        }
+        count
+    }
+
+    /// Big values to be freed somewhere else.
+    pub(super) fn take_garbage(&mut self, into: &mut Vec<Garbage>) {
+        into.append(&mut self.garbage);
+    }
+
+    /// Calls `f` for some of the keys that are not due and returns where to go on: begin with 0, end when 0 comes back.
+    /// A key that is there all the time is visited at least once, possibly twice. Cost: one or two buckets.
+    pub fn scan(&self, cursor: u64, now: UnixMs, mut f: impl FnMut(EntryRef<'_>)) -> u64 {
+        self.table.scan(cursor, |entry| {
+            if !entry.is_due(now) {
+                f(entry);
+            }
+        })
+    }
+
+    /// A key chosen at random, none that is due.
+    pub fn random(&self, random: &mut Random, now: UnixMs) -> Option<EntryRef<'_>> {
+        (0..RANDOM_TRIES).find_map(|_| self.table.random(|| random.next_u64()).filter(|entry| !entry.is_due(now)))
+    }
+
+    /// Empties the database in O(1); what was in it is to be dropped somewhere else.
+    pub fn take_all(&mut self) -> Db {
+        let mut fresh = Db::new(Arc::clone(&self.hasher));
+        fresh.expired = std::mem::take(&mut self.expired);
+        fresh.garbage = std::mem::take(&mut self.garbage);
+        std::mem::replace(self, fresh)
+    }
+}
+
+/// A string with little spare room, since it is to be kept.
+fn fitting(mut text: Vec<u8>) -> Vec<u8> {
+    if text.capacity() - text.len() > text.len() / 8 {
+        text.shrink_to_fit();
+    }
+    text
+}
