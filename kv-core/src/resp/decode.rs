@@ -19,6 +19,8 @@
 //! were cut (a line over the limit whose end is already there), the limit holds. A NUL is a byte like any other: Redis
 //! stops looking for the line's end there and waits.
 
+pub mod fuzz;
+
 use std::fmt;
 
 use memchr::memchr;
@@ -307,7 +309,7 @@ enum NumberLine {
 /// Reads the line that begins with the marker at `progress.at` and, when it is complete, steps over it.
 #[inline(always)]
 fn number_line(input: &[u8], progress: &mut Progress, limits: &Limits) -> NumberLine {
-    // Nearly all counts and lengths have one or two digits: no search for the line's end.
+    // Nearly all counts and lengths have few digits: no search for the line's end.
     match input[progress.at..] {
         [_, ones @ b'0'..=b'9', b'\r', _, ..] => {
             progress.at += 4;
@@ -316,6 +318,11 @@ fn number_line(input: &[u8], progress: &mut Progress, limits: &Limits) -> Number
         [_, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
             progress.at += 5;
             NumberLine::Number(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+        }
+        [_, hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
+            progress.at += 6;
+            let tens = i64::from(hundreds - b'0') * 10 + i64::from(tens - b'0');
+            NumberLine::Number(tens * 10 + i64::from(ones - b'0'))
         }
         _ => long_number_line(input, progress, limits),
     }
@@ -479,3 +486,6 @@ fn hex_digit(digit: u8) -> u8 {
         _ => (digit | 0x20) - b'a' + 10,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,3 +180,6 @@ fn significant(text: &str) -> ([u8; 17], usize, i32) {
     }
     (digits, len, scale + zeros as i32)
 }
+
+#[cfg(test)]
+mod tests;

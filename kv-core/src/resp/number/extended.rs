@@ -23,6 +23,9 @@ const DECIMAL_EXPONENT_MAX: i64 = 5000;
 /// Printed decimals, as a power of ten.
 const DECIMALS: usize = 17;
 
+/// Decimal digits that 64 bits always hold; so do they hold ten to this power.
+const GROUP_DIGITS: usize = 19;
+
 /// Display is the text of the error reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecimalError {
@@ -131,8 +134,8 @@ impl<'a> Decimal<'a> {
         if (len + self.exponent).abs() > DECIMAL_EXPONENT_MAX {
             return None;
         }
-        // Both fit in 64 bits: 19 digits, and 10^19.
-        if len <= 19 && self.exponent.abs() <= 19 {
+        // Both fit in 64 bits.
+        if len <= GROUP_DIGITS as i64 && self.exponent.abs() <= GROUP_DIGITS as i64 {
             let number = digits().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
             let power = 10u64.pow(self.exponent.unsigned_abs() as u32);
             return if self.exponent < 0 {
@@ -142,8 +145,14 @@ impl<'a> Decimal<'a> {
             };
         }
         let mut numerator = Big::from(0);
-        for &digit in digits() {
-            numerator.multiply_add(10, u64::from(digit - b'0'));
+        let mut digits = digits().map(|digit| u64::from(digit - b'0'));
+        // As many digits at once as a limb holds: the cost is quadratic in the steps.
+        while let Some(first) = digits.next() {
+            let (group, scale) = digits
+                .by_ref()
+                .take(GROUP_DIGITS - 1)
+                .fold((first, 10), |(group, scale), digit| (group * 10 + digit, scale * 10));
+            numerator.multiply_add(scale, group);
         }
         let mut denominator = Big::from(1);
         let scaled = if self.exponent < 0 { &mut denominator } else { &mut numerator };
@@ -265,7 +274,9 @@ impl Extended {
         let bits = 128 - value.leading_zeros();
         debug_assert!(bits > if sticky { 64 } else { 0 });
         let top = exponent.checked_add(bits as i32 - 1)?;
-        if !(EXPONENT_MIN - 1..=EXPONENT_MAX).contains(&top) {
+        // Half of the smallest number is a tie, and zero is even.
+        let vanishes = top < EXPONENT_MIN - 1 || top == EXPONENT_MIN - 1 && value.is_power_of_two() && !sticky;
+        if vanishes || top > EXPONENT_MAX {
             return None;
         }
         let (mut mantissa, mut exponent) = match bits.checked_sub(64) {
@@ -402,7 +413,7 @@ impl Big {
 
     fn multiply_power_of_ten(&mut self, mut exponent: u64) {
         while exponent > 0 {
-            let step = exponent.min(19);
+            let step = exponent.min(GROUP_DIGITS as u64);
             self.multiply_add(10u64.pow(step as u32), 0);
             exponent -= step;
         }
@@ -436,7 +447,7 @@ impl Big {
     }
 
     fn print(mut self) -> String {
-        const GROUP: u64 = 10u64.pow(19);
+        const GROUP: u64 = 10u64.pow(GROUP_DIGITS as u32);
         let mut groups = Vec::new();
         while !self.is_zero() {
             let mut rest = 0u128;
@@ -455,3 +466,6 @@ impl Big {
         digits
     }
 }
+
+#[cfg(test)]
+mod tests;
