@@ -11,6 +11,8 @@
 //! resp       bytes <-> values; knows no command
 //! ```
 
+pub mod command;
+pub mod families;
 pub mod resp;
 pub mod store;
 pub mod structs;

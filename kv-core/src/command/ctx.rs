@@ -1,7 +1,8 @@
 //! What a handler sees of the world: the shards of its keys, the time, its session's database.
 
 use super::Event;
-use crate::store::{Db, Key, Shard, UnixMs};
+use crate::store::{Db, Detached, EntryRef, Expire, Key, Shard, StrValue, UnixMs};
+use std::ops::Range;
 
 /// How a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,106 @@ impl<'a> Ctx<'a> {
         &mut self.shard(key).dbs[index]
     }
 
+    /// The database `index`, in the shard of the key.
+    pub fn db_in(&mut self, index: usize, key: Key<'_>) -> &mut Db {
+        &mut self.shard(key).dbs[index]
+    }
+
+    /// How many databases there are.
+    pub fn databases(&mut self) -> usize {
+        self.this_shard().dbs.len()
+    }
+
+    /// The entry of a key, for a command that tells something about it: counts as a hit or a miss, and as a use of the
+    /// key unless `touch` forbids it.
+    #[inline]
+    pub fn read(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let (now, index, touch) = (self.now, self.db_index, self.touch);
+        let Shard { dbs, stats, .. } = self.shard(key);
+        let db = &mut dbs[index];
+        let entry = if touch { db.get(key, now) } else { db.peek(key, now) };
+        match entry {
+            Some(_) => stats.hits += 1,
+            None => stats.misses += 1,
+        }
+        entry
+    }
+
+    /// The entry of a key, for a command that is about to write: counts as neither hit nor miss.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let now = self.now;
+        self.db(key).get(key, now)
+    }
+
+    /// Stores a string, whatever was there.
+    #[inline]
+    pub fn set_string(&mut self, key: Key<'_>, value: StrValue<'_>, expire: Expire) {
+        let now = self.now;
+        self.db(key).set_string(key, value, expire, now);
+    }
+
+    /// Changes a string in place, an empty one if there is none; keeps the expiry.
+    ///
+    /// Panics: when the value is no string.
+    pub fn edit_string<R>(&mut self, key: Key<'_>, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let now = self.now;
+        self.db(key).edit_string(key, now, edit)
+    }
+
+    /// Sets or removes the expiry of a key; says whether there is such a key.
+    pub fn set_expire(&mut self, key: Key<'_>, expire_at: Option<UnixMs>) -> bool {
+        let now = self.now;
+        self.db(key).set_expire(key, expire_at, now)
+    }
+
+    /// Removes a key; says whether it was there.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        let now = self.now;
+        self.db(key).remove(key, now)
+    }
+
+    /// Removes a key and returns its value with its expiry.
+    pub fn take(&mut self, key: Key<'_>) -> Option<Detached> {
+        let now = self.now;
+        self.db(key).take(key, now)
+    }
+
+    /// A copy of the value of a key, with its expiry.
+    pub fn copy(&mut self, key: Key<'_>) -> Option<Detached> {
+        let now = self.now;
+        self.db(key).copy(key, now)
+    }
+
+    /// Whether a database has a key.
+    pub fn contains_in(&mut self, index: usize, key: Key<'_>) -> bool {
+        let now = self.now;
+        self.db_in(index, key).peek(key, now).is_some()
+    }
+
+    /// Stores what was taken or copied in a database, whatever was there.
+    pub fn insert_in(&mut self, index: usize, key: Key<'_>, value: Detached) {
+        let now = self.now;
+        self.db_in(index, key).insert(key, value, now);
+    }
+
+    /// Empties databases, in all shards the command was given, and says so.
+    pub fn flush(&mut self, databases: Range<usize>) {
+        for shard in self.each_shard() {
+            for index in databases.clone() {
+                shard.dirty += shard.flush(index) as u64;
+            }
+        }
+    }
+
+    /// Lets two databases change places, in all shards the command was given, and says so.
+    pub fn swap(&mut self, first: usize, second: usize) {
+        for shard in self.each_shard() {
+            shard.swap_dbs(first, second);
+            shard.dirty += 1;
+        }
+    }
+
     /// Says once that a key was written: what follows from it (log, watchers, waiting clients, notifications, counters)
     /// follows from this call alone.
     #[inline]
@@ -102,4 +203,7 @@ impl<'a> Ctx<'a> {
     pub fn wrote_in(&mut self, _db: usize, key: Key<'_>, _event: Event) {
         self.shard(key).dirty += 1;
     }
+    /// A further event of a write that was said: SET with an expiry is `set` and `expire`, but one write.
+    #[inline]
+    pub fn also(&mut self, _key: Key<'_>, _event: Event) {}
 }

@@ -1,5 +1,6 @@
 //! Why a command was refused. The `Display` form is the error reply, word for word Redis's.
 
+use crate::resp::number::DecimalError;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -54,3 +55,12 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+impl From<DecimalError> for CommandError {
+    fn from(error: DecimalError) -> CommandError {
+        match error {
+            DecimalError::NotAFloat => CommandError::NotFloat,
+            DecimalError::NotFinite => CommandError::NanOrInfinity,
+        }
+    }
+}

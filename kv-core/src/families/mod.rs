@@ -1,13 +1,92 @@
 //! The commands, one file per family: rows on top, handlers under them, tests last.
+//!
+//! Here is what several families need: the two forms of a string as one, and the walk over many keys that fetches their
+//! memory ahead of use.
 
-use crate::command::CommandSpec;
+use crate::command::{Args, CommandError, CommandSpec, Ctx, Event};
+use crate::resp::number;
+use crate::store::{EntryRef, Expire, Key, Object, StrValue, Value};
 
 pub mod connection;
 pub mod generic;
 pub mod hyperloglog;
 pub mod server;
 pub mod string;
+pub mod testing;
 
 /// All rows, family by family.
-pub const ALL: &[&[CommandSpec]] =
-    &[string::ROWS, generic::ROWS, hyperloglog::ROWS, connection::ROWS, server::ROWS];
+pub const ALL: &[&[CommandSpec]] = &[string::ROWS, generic::ROWS, hyperloglog::ROWS, connection::ROWS, server::ROWS];
+
+/// The bytes of a string value; `digits` has room for those of an integer.
+///
+/// Errors: WRONGTYPE.
+#[inline]
+pub(crate) fn text<'a>(entry: EntryRef<'a>, digits: &'a mut itoa::Buffer) -> Result<&'a [u8], CommandError> {
+    match entry.value() {
+        Value::Bytes(bytes) => Ok(bytes),
+        Value::Int(number) => Ok(digits.format(number).as_bytes()),
+        Value::Object(Object::Str(bytes)) => Ok(bytes),
+    }
+}
+
+/// How many bytes a string value has.
+///
+/// Errors: WRONGTYPE.
+pub(crate) fn text_len(entry: EntryRef<'_>) -> Result<usize, CommandError> {
+    Ok(text(entry, &mut itoa::Buffer::new())?.len())
+}
+
+/// The integer that a string value is.
+///
+/// Errors: WRONGTYPE, not an integer.
+#[inline]
+pub(crate) fn integer(entry: EntryRef<'_>) -> Result<i64, CommandError> {
+    match entry.value() {
+        Value::Int(number) => Ok(number),
+        // A string that was changed in place stays bytes, whatever they look like.
+        _ => number::parse_i64(text(entry, &mut itoa::Buffer::new())?).ok_or(CommandError::NotInteger),
+    }
+}
+
+/// Stores a string and says so: event `set`, and `expire` when it got an expiry.
+#[inline]
+pub(crate) fn put(ctx: &mut Ctx, key: Key<'_>, value: StrValue<'_>, expire: Expire) {
+    ctx.set_string(key, value, expire);
+    ctx.wrote(key, Event::Set);
+    if let Expire::At(_) = expire {
+        ctx.also(key, Event::Expire);
+    }
+}
+
+/// Keys whose memory is fetched at the same time: enough to hide the misses behind each other, few enough for the
+/// processor's queue of them.
+const GROUP: usize = 16;
+
+/// Reads items from the request with `item`, each beginning with a key, and calls `run` for them in order; buckets, then
+/// entries, of a group are fetched before any of them is used.
+///
+/// Errors: those of `item`. The items of the groups before have been run then: what must not happen is to be checked
+/// before.
+#[inline]
+pub(crate) fn prefetch_groups<'a, T: Copy>(
+    ctx: &mut Ctx,
+    args: &mut Args<'a>,
+    mut item: impl FnMut(&mut Args<'a>) -> Result<(Key<'a>, T), CommandError>,
+    mut run: impl FnMut(&mut Ctx, Key<'a>, T),
+) -> Result<(), CommandError> {
+    while args.left() > 0 {
+        let mut group: [Option<(Key<'a>, T)>; GROUP] = [None; GROUP];
+        let mut len = 0;
+        while len < GROUP && args.left() > 0 {
+            group[len] = Some(item(args)?);
+            len += 1;
+        }
+        let items = group[..len].iter().flatten();
+        if len > 1 {
+            items.clone().for_each(|(key, _)| ctx.db(*key).prefetch_bucket(key.hash));
+            items.clone().for_each(|(key, _)| ctx.db(*key).prefetch_entry(key.hash));
+        }
+        items.for_each(|&(key, rest)| run(ctx, key, rest));
+    }
+    Ok(())
+}
