@@ -80,6 +80,34 @@ impl Flags {
     /// Never held back by CLIENT PAUSE ALL.
     pub const NEVER_PAUSED: Flags = Flags(1 << 22);
 
+    /// The flags that COMMAND shows, with its words for them, in its order.
+    pub const SHOWN: &[(Flags, &'static str)] = &[
+        (Flags::WRITE, "write"),
+        (Flags::READONLY, "readonly"),
+        (Flags::DENYOOM, "denyoom"),
+        (Flags::ADMIN, "admin"),
+        (Flags::PUBSUB, "pubsub"),
+        (Flags::NOSCRIPT, "noscript"),
+        (Flags::BLOCKING, "blocking"),
+        (Flags::LOADING, "loading"),
+        (Flags::STALE, "stale"),
+        (Flags::SKIP_MONITOR, "skip_monitor"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+        (Flags::FAST, "fast"),
+        (Flags::NO_AUTH, "no_auth"),
+        (Flags::MAY_REPLICATE, "may_replicate"),
+        (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (Flags::NO_MULTI, "no_multi"),
+        (Flags::MOVABLE_KEYS, "movablekeys"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+    ];
+
+    /// COMMAND's words for the flags that are set.
+    pub fn shown(self) -> impl Iterator<Item = &'static str> {
+        Flags::SHOWN.iter().filter(move |(flag, _)| self.has(*flag)).map(|&(_, name)| name)
+    }
+
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }

@@ -180,3 +180,6 @@ pub fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| Table::new(families::ALL))
 }
+
+#[cfg(test)]
+mod tests;
