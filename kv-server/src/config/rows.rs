@@ -1,0 +1,133 @@
+//! The rows: every option of kv-server, in the order in which help, documentation and CONFIG GET give them.
+//!
+//! To add an option: a field in [`Config`] with its default, and a row here. A setter may narrow without a check, since
+//! the row's limits were checked before; a test sets both limits and reads them back.
+
+use std::path::{Path, PathBuf};
+
+use super::row::Change::{AtRunTime, AtStart};
+use super::row::Section::{Clients, Keyspace, Network, Persistence, Process, Protocol, Security};
+use super::row::{Kind, Row, int, memory, only, row, text, words, yes_no};
+use super::{Config, LogLevel, Secret};
+
+/// More threads than any machine has cores.
+pub(super) const SHARDS_MAX: u64 = 1024;
+/// Redis's limit.
+const BIND_MAX: usize = 16;
+/// Each database is a table in each shard.
+const DATABASES_MAX: u64 = 65_536;
+/// The largest span in seconds, Redis's limit.
+const SECONDS_MAX: u64 = i32::MAX as u64;
+const U32_MAX: u64 = u32::MAX as u64;
+const MIB: u64 = 1 << 20;
+
+#[rustfmt::skip] // a table: one subject a block, name and kind on top, the sentence under it
+pub const ROWS: &[Row] = &[
+    // section  name  kind  when it may be set  summary
+    row(Network, "bind", words(|c| c.bind.clone(), set_bind), AtStart,
+        "Addresses to listen on. `*` is every IPv4 and `::*` every IPv6 address of the machine; a leading `-` makes an \
+         address optional. An empty value turns TCP off.")
+        .form("ADDRESS [ADDRESS ...]"),
+    row(Network, "port", int(0, 65_535, |c| c.port.into(), |c, v| c.port = v as u16), AtStart,
+        "TCP port. 0 turns TCP off if there is a `unixsocket`, and takes any free port otherwise."),
+    row(Network, "unixsocket", text(|c| show_path(c.unixsocket.as_deref()), |c, v| { c.unixsocket = path(v); Ok(()) }), AtStart,
+        "Path of a Unix socket to listen on as well; empty for none.")
+        .form("PATH"),
+    row(Network, "unixsocketperm", Kind::Octal { max: 0o777, get: |c| c.unixsocketperm, set: |c, v| c.unixsocketperm = v }, AtStart,
+        "Permissions of the Unix socket; 0 leaves what the umask gives."),
+    row(Network, "tcp-backlog", int(0, SECONDS_MAX, |c| c.tcp_backlog.into(), |c, v| c.tcp_backlog = v as u32), AtStart,
+        "Connections that may wait to be accepted; the kernel has a limit of its own."),
+    row(Network, "tcp-keepalive", int(0, SECONDS_MAX, |c| c.tcp_keepalive.into(), |c, v| c.tcp_keepalive = v as u32), AtRunTime,
+        "Seconds of silence after which the kernel probes whether a client is still there; 0 is off. Holds for new connections."),
+
+    row(Security, "protected-mode", yes_no(|c| c.protected_mode, |c, v| c.protected_mode = v), AtRunTime,
+        "While there is no password, refuse clients that are not on this machine."),
+    row(Security, "requirepass", text(|c| c.requirepass.reveal().into(), |c, v| { c.requirepass = Secret::new(v); Ok(()) }), AtRunTime,
+        "Password that clients must give with AUTH; empty for none.")
+        .form("PASSWORD").secret(),
+
+    row(Clients, "maxclients", int(1, U32_MAX, |c| c.maxclients.into(), |c, v| c.maxclients = v as u32), AtRunTime,
+        "Connections at a time; further ones get an error and are closed."),
+    row(Clients, "timeout", int(0, SECONDS_MAX, |c| c.timeout.into(), |c, v| c.timeout = v as u32), AtRunTime,
+        "Seconds after which an idle client is disconnected; 0 is never."),
+    row(Clients, "client-output-buffer-limit", words(|c| c.client_output_buffer_limit.words(), set_output_limits), AtRunTime,
+        "Unread output at which a client is disconnected: at once at `hard` bytes, and at `soft` bytes after so many \
+         seconds above them; 0 is no limit. Classes are normal, replica (or slave) and pubsub; those not named stay as they are.")
+        .form("CLASS HARD SOFT SECONDS [...]"),
+    row(Clients, "client-query-buffer-limit", memory(MIB, U32_MAX, |c| c.client_query_buffer_limit, |c, v| c.client_query_buffer_limit = v), AtRunTime,
+        "Largest request, in bytes as sent; a client that sends more without completing one is disconnected."),
+
+    row(Protocol, "proto-max-bulk-len", memory(MIB, U32_MAX, |c| c.proto_max_bulk_len, |c, v| c.proto_max_bulk_len = v), AtRunTime,
+        "Largest single argument, and so the largest string value."),
+    row(Protocol, "proto-max-args", int(1024, SECONDS_MAX, |c| c.proto_max_args.into(), |c, v| c.proto_max_args = v as u32), AtRunTime,
+        "Most arguments of one request. An option of kv; in Redis the number is fixed."),
+    row(Protocol, "proto-max-line-len", memory(1024, 512 * MIB, |c| c.proto_max_line_len, |c, v| c.proto_max_line_len = v), AtRunTime,
+        "Longest request in the form of a line, and longest header. An option of kv; in Redis the number is fixed."),
+
+    row(Keyspace, "shards", int(0, SHARDS_MAX, |c| c.shards.into(), |c, v| c.shards = v as u16), AtStart,
+        "Shards, each with a thread of its own, among which keys and connections are spread; 0 is one per core. An option of kv."),
+    row(Keyspace, "databases", int(1, DATABASES_MAX, |c| c.databases.into(), |c, v| c.databases = v as u32), AtStart,
+        "Number of databases, chosen with SELECT."),
+    row(Keyspace, "hll-sparse-max-bytes", memory(0, i64::MAX as u64, |c| c.hll_sparse_max_bytes, |c, v| c.hll_sparse_max_bytes = v), AtRunTime,
+        "Size at which a HyperLogLog goes from the sparse to the dense form."),
+    row(Keyspace, "maxmemory", only("0", "a memory limit is not available yet: only 0 is accepted"), AtRunTime,
+        "Only 0, no limit: a memory limit is not available yet."),
+    row(Keyspace, "maxmemory-policy", only("noeviction", "eviction is not available yet: only noeviction is accepted"), AtRunTime,
+        "Only noeviction: eviction is not available yet."),
+
+    row(Persistence, "dir", text(|c| show_path(Some(&c.dir)), set_dir), AtStart,
+        "Folder of the data.")
+        .form("PATH"),
+    row(Persistence, "save", only("", "snapshots are not available yet: only \"\" is accepted"), AtRunTime,
+        "Only \"\", no snapshots by themselves: snapshots are not available yet."),
+    row(Persistence, "appendonly", only("no", "the append-only log is not available yet: only no is accepted"), AtRunTime,
+        "Only no: the append-only log is not available yet."),
+
+    row(Process, "loglevel", Kind::Choice { names: LogLevel::NAMES, get: |c| c.loglevel.name(), set: set_loglevel }, AtRunTime,
+        "How much the log tells."),
+    row(Process, "logfile", text(|c| show_path(c.logfile.as_deref()), |c, v| { c.logfile = path(v); Ok(()) }), AtStart,
+        "File to append the log to; empty for standard output.")
+        .form("PATH"),
+    row(Process, "daemonize", only("no", "kv-server stays in the foreground: only no is accepted"), AtStart,
+        "Only no: kv-server stays in the foreground; leave the rest to a service manager."),
+];
+
+/// The row of that name, letters of either case.
+pub fn find_row(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name.eq_ignore_ascii_case(name))
+}
+
+fn set_bind(config: &mut Config, words: &[&str]) -> Result<(), String> {
+    if words.len() > BIND_MAX {
+        return Err("Too many bind addresses specified.".into());
+    }
+    if words.iter().any(|word| word.trim_start_matches('-').is_empty()) {
+        return Err("an address is missing after '-'".into());
+    }
+    config.bind = words.iter().map(|word| (*word).to_owned()).collect();
+    Ok(())
+}
+
+fn set_output_limits(config: &mut Config, words: &[&str]) -> Result<(), String> {
+    config.client_output_buffer_limit = config.client_output_buffer_limit.merged(words)?;
+    Ok(())
+}
+
+fn set_dir(config: &mut Config, value: &str) -> Result<(), String> {
+    config.dir = path(value).ok_or("argument must be the path of a folder")?;
+    Ok(())
+}
+
+fn set_loglevel(config: &mut Config, name: &'static str) {
+    if let Some(level) = LogLevel::from_name(name) {
+        config.loglevel = level;
+    }
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn show_path(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| path.to_string_lossy().into_owned())
+}
