@@ -1,1 +1,7 @@
-//! types
+//! What values can do, apart from commands and protocol: each module works on bytes and knows neither keys nor replies.
+//!
+//! Where a form is Redis's own (a HyperLogLog is a string that clients may copy), it is the same byte for byte.
+
+pub mod hll;
+pub mod lcs;
+pub mod pattern;
