@@ -181,5 +181,27 @@ fn significant(text: &str) -> ([u8; 17], usize, i32) {
     (digits, len, scale + zeros as i32)
 }
 
+/// What must hold for any two texts. For fuzzing; panics when it does not.
+#[doc(hidden)]
+pub fn fuzz_numbers(a: &[u8], b: &[u8]) {
+    for text in [a, b] {
+        if let Some(value) = parse_i64(text) {
+            let mut printed = Vec::new();
+            push_i64(&mut printed, value);
+            assert_eq!(printed, text, "an integer prints as it was written");
+        }
+        if let Some(value) = parse_f64(text) {
+            let printed = format_f64(value);
+            assert_eq!(parse_f64(printed.as_bytes()), Some(value), "{printed}");
+        }
+    }
+    let sum = add_decimal(a, b);
+    assert_eq!(sum, add_decimal(b, a), "the order of a sum does not matter");
+    if let Ok(printed) = sum {
+        // Where 17 decimals are finer than 64 bits the text determines the number, elsewhere the number the text.
+        assert_eq!(add_decimal(printed.as_bytes(), b"0").as_ref(), Ok(&printed), "zero adds nothing");
+    }
+}
+
 #[cfg(test)]
 mod tests;

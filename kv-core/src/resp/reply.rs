@@ -17,6 +17,9 @@ pub enum Proto {
 /// Room for a marker, a 20-digit number and two CRLFs: what a bulk needs besides its bytes.
 const FRAME_MAX: usize = 32;
 
+/// Ends the lines of a text for people within a bulk (INFO), so that this module alone spells it.
+pub const TEXT_LINE_END: &str = "\r\n";
+
 /// Appends replies to a buffer.
 #[derive(Debug)]
 pub struct Reply<'a> {

@@ -219,3 +219,23 @@ fn hexadecimal_floats_are_read_exactly() {
         }
     }
 }
+
+#[test]
+fn random_texts_are_numbers_or_not_and_sums_are_stable() {
+    let word = |random: &mut Seeded| -> String {
+        let sign = random.pick(&["", "-", "+", ""]);
+        let whole = random.next_u64() >> random.below(64);
+        let fraction = random.pick(&["", ".", ".5", ".000000000000000015", ".333333333333333333333333333", "x"]);
+        let exponent = random.pick(&["", "e3", "e-20", "E+18", "e4900", "e-4940", "p5", "e", "inf"]);
+        let prefix = random.pick(&["", "", "0x", "0"]);
+        format!("{sign}{prefix}{whole}{fraction}{exponent}")
+    };
+    for seed in 0..3_000 {
+        let random = &mut Seeded::new(seed);
+        let (a, b) = (word(random), word(random));
+        if let Err(panic) = std::panic::catch_unwind(|| fuzz_numbers(a.as_bytes(), b.as_bytes())) {
+            eprintln!("seed {seed}: fuzz_numbers({a:?}, {b:?})");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
