@@ -1,6 +1,7 @@
 //! Why a command was refused. The `Display` form is the error reply, word for word Redis's.
 
 use crate::resp::number::DecimalError;
+use crate::types::{hll, lcs};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -62,5 +63,20 @@ impl From<DecimalError> for CommandError {
             DecimalError::NotAFloat => CommandError::NotFloat,
             DecimalError::NotFinite => CommandError::NanOrInfinity,
         }
+    }
+}
+
+impl From<lcs::Refused> for CommandError {
+    fn from(refused: lcs::Refused) -> CommandError {
+        CommandError::err(match refused {
+            lcs::Refused::TableTooBig => "Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+            lcs::Refused::OutOfMemory => "Insufficient memory, failed allocating transient memory for LCS",
+        })
+    }
+}
+
+impl From<hll::Corrupt> for CommandError {
+    fn from(hll::Corrupt: hll::Corrupt) -> CommandError {
+        CommandError::Coded("INVALIDOBJ Corrupted HLL object detected".into())
     }
 }

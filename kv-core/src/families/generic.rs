@@ -11,6 +11,7 @@ use crate::command::{
 use crate::resp::{Reply, number};
 use crate::store::entry::ACCESS_BITS;
 use crate::store::{EntryRef, Key, UnixMs, Value};
+use crate::types::pattern;
 use Outcome::Done;
 
 const READ_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
@@ -78,6 +79,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .syntax("key")
         .summary("Tells the second since 1970 at which a key expires.")
         .since("7.0.0"),
+    generic("KEYS", keys, Arity::Exactly(2), &[], Flags::READONLY.and(Flags::DANGEROUS))
+        .spread(Spread::All { join: Join::Concat })
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+        .syntax("pattern")
+        .summary("Lists all keys that match a pattern; others are served while it walks.")
+        .since("1.0.0")
+        .complexity("O(n) in the number of keys of the database"),
     generic("MOVE", r#move, Arity::Exactly(3), &[KeySpec::one(1, &["RW", "access", "update"])], WRITE_FAST)
         .syntax("key db")
         .summary("Moves a key to another database.")
@@ -134,6 +142,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
     .syntax("key newkey")
     .summary("Gives a key another name that is free.")
     .since("1.0.0"),
+    generic("SCAN", scan, Arity::AtLeast(2), &[], Flags::READONLY)
+        .spread(Spread::Cursor { at: 1 })
+        .tips(&["nondeterministic_output", "request_policy:special"])
+        .syntax("cursor [MATCH pattern] [COUNT count] [TYPE type]")
+        .summary("Lists the keys of the database piece by piece; the returned cursor leads on, 0 is the end.")
+        .since("2.8.0")
+        .complexity("O(1) a call for a small COUNT, O(n) for the whole walk"),
     generic("TOUCH", touch, Arity::AtLeast(2), ASK_KEYS, Flags::READONLY.and(Flags::FAST))
         .spread(PER_KEY)
         .tips(PER_KEY_TIPS)
@@ -514,6 +529,137 @@ fn r#type(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, 
     Ok(Done)
 }
 
+/// Entries and buckets looked at before a walk lets others go first: some 100 us.
+const SLICE: usize = 2000;
+
+/// Reply: the matching keys, as elements of an array whose header the caller writes.
+fn keys(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    let pattern = args.next()?;
+    let all = pattern::matches_all(pattern);
+    let (now, sliced, index, mut cursor) = (ctx.now, ctx.sliced, ctx.db_index, ctx.cursor);
+    let db = &mut ctx.this_shard().dbs[index];
+    let mut looked_at = 0;
+    loop {
+        cursor = db.scan(cursor, now, |entry| {
+            looked_at += 1;
+            if all || pattern::matches(pattern, entry.key()) {
+                reply.bulk(entry.key());
+                reply.count_element();
+            }
+        });
+        looked_at += 1;
+        if cursor == 0 {
+            return Ok(Done);
+        }
+        if sliced && looked_at >= SLICE {
+            return Ok(Outcome::Again(cursor));
+        }
+    }
+}
+
+/// What COUNT may ask of one call at most, in entries and buckets: about a millisecond. The promise of SCAN is about the
+/// whole walk, and a call may always return fewer.
+const SCAN_WORK_MAX: usize = 16_384;
+
+/// The options of SCAN.
+struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    type_name: Option<&'a [u8]>,
+}
+
+impl<'a> ScanOptions<'a> {
+    fn parse(args: &mut Args<'a>) -> Result<ScanOptions<'a>, CommandError> {
+        let mut o = ScanOptions { pattern: None, count: 10, type_name: None };
+        while args.left() > 0 {
+            if args.left() < 2 {
+                return Err(CommandError::Syntax);
+            }
+            if args.keyword("COUNT") {
+                let count = args.int()?;
+                o.count = usize::try_from(count).ok().filter(|&n| n > 0).ok_or(CommandError::Syntax)?;
+            } else if args.keyword("MATCH") {
+                let pattern = args.next()?;
+                o.pattern = (!pattern::matches_all(pattern)).then_some(pattern);
+            } else if args.keyword("TYPE") {
+                o.type_name = Some(args.next()?);
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(o)
+    }
+
+    fn wants(&self, entry: EntryRef<'_>) -> bool {
+        self.type_name.is_none_or(|name| name.eq_ignore_ascii_case(type_name(entry).as_bytes()))
+            && self.pattern.is_none_or(|pattern| pattern::matches(pattern, entry.key()))
+    }
+}
+
+/// A cursor as C's `strtoul` reads it: a sign is allowed, nothing counts as 0.
+fn scan_cursor(word: &[u8]) -> Result<u64, CommandError> {
+    let (negative, digits) = match word {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let mut number = 0u64;
+    for &digit in digits {
+        number = Some(digit)
+            .filter(u8::is_ascii_digit)
+            .and_then(|digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+            .ok_or(CommandError::err("invalid cursor"))?;
+    }
+    // A lone sign is nothing that was read as a number, and so something left over.
+    if digits.is_empty() && !word.is_empty() {
+        return Err(CommandError::err("invalid cursor"));
+    }
+    Ok(if negative { number.wrapping_neg() } else { number })
+}
+
+/// The cursor on the wire is `place in the shard's table * shards + shard`. A walk goes through the shards in order; the
+/// end of one is the beginning of the next.
+///
+/// Reply: array of the next cursor and the keys found; each key that is there all the time is found at least once.
+/// Errors: invalid cursor, syntax, not an integer.
+fn scan(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    let cursor = scan_cursor(args.next()?)?;
+    let options = ScanOptions::parse(args)?;
+    let (now, index, shards) = (ctx.now, ctx.db_index, ctx.shards as u64);
+    let shard = ctx.this_shard();
+    let place = shard.index as u64;
+    let mut inner = cursor / shards;
+    let mut keys = Vec::new();
+    let (mut found, mut looked_at) = (0, 0);
+    let mut list = Reply::new(&mut keys, reply.proto());
+    // Redis, too, gives up on a call after ten times as many buckets as entries were asked for.
+    let work = options.count.saturating_mul(10).min(SCAN_WORK_MAX);
+    let mut seen = 0;
+    loop {
+        inner = shard.dbs[index].scan(inner, now, |entry| {
+            seen += 1;
+            if options.wants(entry) {
+                list.bulk(entry.key());
+                found += 1;
+            }
+        });
+        looked_at += 1;
+        if inner == 0 || seen >= options.count || looked_at + seen >= work {
+            break;
+        }
+    }
+    let next = match inner {
+        0 if place + 1 == shards => 0,
+        0 => place + 1,
+        inner => inner * shards + place,
+    };
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(found);
+    reply.raw(&keys);
+    Ok(Done)
+}
+
 /// Reply: bulk, or nil when there are no keys here.
 fn randomkey(ctx: &mut Ctx, _args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let (now, index) = (ctx.now, ctx.db_index);
@@ -667,3 +813,35 @@ fn object_help(_ctx: &mut Ctx, _args: &mut Args, reply: &mut Reply) -> Result<Ou
     }
     Ok(Done)
 }
+
+/// What an entry takes besides its own memory: a place in the table and, with an expiry, one in the timing wheel.
+fn overhead(entry: EntryRef<'_>) -> usize {
+    const SLOT: usize = 8;
+    const TOKEN: usize = 6;
+    SLOT + if entry.expire_at().is_some() { TOKEN } else { 0 }
+}
+
+/// MEMORY USAGE; its row stands among the other subcommands of MEMORY.
+///
+/// Reply: int, bytes of the entry with its places in the table and the timing wheel; nil when there is no such key.
+/// Errors: syntax, not an integer.
+pub fn memory_usage(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    let key = args.key()?;
+    while args.left() > 0 {
+        if args.left() < 2 || !args.keyword("SAMPLES") {
+            return Err(CommandError::Syntax);
+        }
+        // How many parts of a collection to measure: strings have one.
+        if args.int()? < 0 {
+            return Err(CommandError::Syntax);
+        }
+    }
+    match ctx.read(key) {
+        None => reply.nil(),
+        Some(entry) => reply.int((entry.bytes() + overhead(entry)) as i64),
+    }
+    Ok(Done)
+}
+
+#[cfg(test)]
+mod tests;

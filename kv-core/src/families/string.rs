@@ -11,6 +11,7 @@ use crate::command::{
 };
 use crate::resp::{Reply, number};
 use crate::store::{Expire, Key, StrValue, UnixMs};
+use crate::types::lcs::{self, Lcs};
 
 const READ_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
 const LENGTH_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
@@ -94,6 +95,11 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Adds a decimal fraction to the number of a key; a missing key counts as 0.")
         .since("2.6.0")
         .complexity("O(1)"),
+    string("LCS", lcs, Arity::AtLeast(3), &[KeySpec::range(1, 2, 1, &["RO", "access"])], READ)
+        .syntax("key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]")
+        .summary("Finds the longest common subsequence of two strings.")
+        .since("7.0.0")
+        .complexity("O(n*m) in the lengths of the two strings"),
     string("MGET", mget, Arity::AtLeast(2), &[KeySpec::range(1, -1, 1, &["RO", "access"])], READ_FAST)
         .spread(Spread::Parts { unit: 1, join: Join::InOrder })
         .tips(&["request_policy:multi_shard"])
@@ -597,6 +603,82 @@ fn slice(value: &[u8], start: i64, end: i64) -> &[u8] {
     let from_start = |at: i64| if at < 0 { (len + at).max(0) } else { at };
     let (start, end) = (from_start(start), from_start(end).min(len - 1));
     if start > end { b"" } else { &value[start as usize..=end as usize] }
+}
+
+/// The options of LCS.
+#[derive(Default)]
+struct LcsOptions {
+    len: bool,
+    idx: bool,
+    with_match_len: bool,
+    min_match_len: usize,
+}
+
+impl LcsOptions {
+    fn parse(args: &mut Args) -> Result<LcsOptions, CommandError> {
+        let mut o = LcsOptions::default();
+        while args.left() > 0 {
+            if args.keyword("IDX") {
+                o.idx = true;
+            } else if args.keyword("LEN") {
+                o.len = true;
+            } else if args.keyword("WITHMATCHLEN") {
+                o.with_match_len = true;
+            } else if args.left() > 1 && args.keyword("MINMATCHLEN") {
+                o.min_match_len = usize::try_from(args.int()?).unwrap_or(0);
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        if o.len && o.idx {
+            return Err(CommandError::err("If you want both the length and indexes, please just use IDX."));
+        }
+        Ok(o)
+    }
+}
+
+/// Reply: bulk, the subsequence; LEN: int; IDX: map of `matches` (ranges in both strings, the last first) and `len`.
+/// Errors: a key holds no string, syntax, not an integer, strings too long to compare.
+/// Cost: a step for 64 pairs of bytes. What Redis's table may have bounds it: 512 MiB by default.
+fn lcs(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    // The two values may lie in different shards, of which only one is borrowed at a time.
+    let value = |ctx: &mut Ctx, key: Key<'_>| match ctx.read(key) {
+        Some(entry) => text(entry, &mut itoa::Buffer::new())
+            .map(<[u8]>::to_vec)
+            .map_err(|_| CommandError::err("The specified keys must contain string values")),
+        None => Ok(Vec::new()),
+    };
+    let a = value(ctx, args.key()?)?;
+    let b = value(ctx, args.key()?)?;
+    let options = LcsOptions::parse(args)?;
+    let limit = ctx.settings.string_max as u64;
+    if options.len {
+        reply.int(lcs::length(&a, &b, limit)? as i64);
+        return Ok(Done);
+    }
+    let found = Lcs::new(&a, &b, limit)?;
+    if !options.idx {
+        reply.bulk(&found.string());
+        return Ok(Done);
+    }
+    let matches = found.matches(options.min_match_len);
+    reply.map(2);
+    reply.bulk(b"matches");
+    reply.array(matches.len());
+    for run in matches {
+        reply.array(if options.with_match_len { 3 } else { 2 });
+        for start in [run.a_start, run.b_start] {
+            reply.array(2);
+            reply.int(start as i64);
+            reply.int((start + run.len - 1) as i64);
+        }
+        if options.with_match_len {
+            reply.int(run.len as i64);
+        }
+    }
+    reply.bulk(b"len");
+    reply.int(found.len() as i64);
+    Ok(Done)
 }
 
 #[cfg(test)]
