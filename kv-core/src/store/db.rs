@@ -1,29 +1,28 @@
-//! One database of one shard: a table of entries, and a wheel that says when some of them are due.
+//! One database of one shard: a table of entries, and a timer that says when some of them are due.
 //!
 //! **Expiry.** A key that is due is invisible from its millisecond on: whoever meets it removes it then, and if nobody
-//! does, `expire_due` does. The wheel keeps only the low 32 bits of a key's hash, its *token*: enough to find the bucket.
-//! For every entry with an expiry there is a token in the wheel that fires at its moment, or the entry is *deferred* and
-//! there is one that fires earlier. So a deadline that only moves later costs nothing: when the token fires, the entry
-//! is filed again. Tokens of entries that are gone are dropped when they fire; if they become many, the wheel is swept.
+//! does, `expire_due` does.
 //!
 //! **What is removed.** Entries that were found expired wait in `expired` until the shard has told whom it concerns;
 //! values over `GARBAGE_MIN` wait in `garbage` until somebody frees them in the background.
 //!
 //! A database knows nothing of commands, and of types only as much as strings need.
 
+mod fuzz;
+#[cfg(test)]
+mod tests;
+
+pub use self::fuzz::fuzz_db;
 use super::entry::{EMBED_MAX, NewValue, Traits};
+use super::timer::Timer;
 use super::{Entry, EntryRef, Garbage, Key, KeyHasher, Object, UnixMs, Value};
 use crate::resp::number;
 use crate::structs::random::Random;
 use crate::structs::table::{Table, Verdict};
-use crate::structs::wheel::{Filed, Wheel};
 use std::sync::Arc;
 
 /// Values of at least so many bytes are not freed on the spot: giving 64 KiB back takes some 10 us.
 const GARBAGE_MIN: usize = 64 * 1024;
-
-/// Stale tokens in the wheel that are not worth a sweep.
-const STALE_MAX: usize = 65_536;
 
 /// Tokens whose buckets and entries are loaded at the same time.
 const GROUP: usize = 16;
@@ -70,8 +69,7 @@ impl Detached {
 /// One database of one shard.
 pub struct Db {
     table: Table<Entry>,
-    /// Made when the first expiry is set.
-    wheel: Option<Box<Wheel>>,
+    timer: Timer,
     counts: Counts,
     hasher: Arc<KeyHasher>,
     expired: Vec<Entry>,
@@ -79,13 +77,6 @@ pub struct Db {
     /// Where strings are changed, and tokens fired; empty between calls.
     text: Vec<u8>,
     fired: Vec<u32>,
-    /// The moment of the last `expire_due`.
-    clock: UnixMs,
-    /// The clock was set back while the wheel held tokens: some of them may fire before their time.
-    rewound: bool,
-    sweeping: bool,
-    /// No new sweep before the wheel is larger than this: the last one found it full of tokens in use.
-    sweep_above: usize,
 }
 
 /// Sums over all entries.
@@ -106,26 +97,6 @@ impl Counts {
     fn sub(&mut self, entry: EntryRef<'_>) {
         self.bytes -= entry.bytes();
         self.ttl_keys -= usize::from(entry.expire_at().is_some());
-    }
-}
-
-/// Sees to a token for a new expiry; the result says whether the entry is deferred.
-fn schedule(
-    wheel: &mut Option<Box<Wheel>>,
-    token: u32,
-    old: Option<UnixMs>,
-    was_deferred: bool,
-    new: Option<UnixMs>,
-    now: UnixMs,
-) -> bool {
-    match (old, new) {
-        (_, None) => false,
-        (Some(old), Some(new)) if new == old => was_deferred,
-        (Some(old), Some(new)) if new > old => true,
-        (_, Some(new)) => {
-            let wheel = wheel.get_or_insert_with(|| Box::new(Wheel::new(now)));
-            wheel.add(new, token) == Filed::Early
-        }
     }
 }
 
@@ -169,17 +140,13 @@ impl Db {
     pub fn new(hasher: Arc<KeyHasher>) -> Db {
         Db {
             table: Table::new(),
-            wheel: None,
+            timer: Timer::default(),
             counts: Counts::default(),
             hasher,
             expired: Vec::new(),
             garbage: Vec::new(),
             text: Vec::new(),
             fired: Vec::new(),
-            clock: 0,
-            rewound: false,
-            sweeping: false,
-            sweep_above: 0,
         }
     }
 
@@ -199,7 +166,7 @@ impl Db {
 
     /// Bytes of memory held: entries, table, wheel.
     pub fn bytes(&self) -> usize {
-        self.counts.bytes + self.table.bytes() + self.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
+        self.counts.bytes + self.table.bytes() + self.timer.bytes()
     }
 
     /// First step of a lookup that is known ahead.
@@ -304,7 +271,7 @@ impl Db {
                 Expire::Keep | Expire::Clear => None,
                 Expire::At(at) => Some(at),
             };
-            let deferred = schedule(&mut self.wheel, token, None, false, expire_at, now);
+            let deferred = self.timer.schedule(token, None, false, expire_at, now);
             let entry = Entry::new(key.bytes, value, expire_at, Traits { deferred, raw, access });
             self.counts.add(entry.as_ref());
             self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
@@ -317,7 +284,7 @@ impl Db {
             Expire::Clear => None,
             Expire::At(at) => Some(at),
         };
-        let deferred = schedule(&mut self.wheel, token, old_at, old.deferred(), expire_at, now);
+        let deferred = self.timer.schedule(token, old_at, old.deferred(), expire_at, now);
         let traits = Traits { deferred, raw, access };
         self.counts.sub(old);
         let fresh = if due { Err(value) } else { slot.get_mut().rewrite(value, expire_at, traits) };
@@ -375,7 +342,7 @@ impl Db {
     pub fn insert(&mut self, key: Key<'_>, value: Detached, now: UnixMs) -> Old {
         let existed = self.remove(key, now);
         let Detached { mut entry, expire_at } = value;
-        let deferred = schedule(&mut self.wheel, token_of(key.hash), None, false, expire_at, now);
+        let deferred = self.timer.schedule(token_of(key.hash), None, false, expire_at, now);
         let view = entry.as_ref();
         if view.key() == key.bytes && view.expire_at() == expire_at {
             entry.as_mut().set_deferred(deferred);
@@ -390,7 +357,7 @@ impl Db {
     }
 
     /// When a key expires: `None` if there is no such key, `Some(None)` if it has no expiry.
-    pub fn expire_at(&mut self, key: Key<'_>, now: UnixMs) -> Option<Option<UnixMs>> {
+    pub fn expire_at(&self, key: Key<'_>, now: UnixMs) -> Option<Option<UnixMs>> {
         Some(self.peek(key, now)?.expire_at())
     }
 
@@ -403,7 +370,7 @@ impl Db {
         let old = slot.get();
         let (old_at, was_deferred) = (old.expire_at(), old.deferred());
         self.counts.sub(old);
-        let deferred = schedule(&mut self.wheel, token_of(key.hash), old_at, was_deferred, expire_at, now);
+        let deferred = self.timer.schedule(token_of(key.hash), old_at, was_deferred, expire_at, now);
         if !slot.get_mut().try_set_expiry(expire_at) {
             let moved = slot.get_mut().moved_with_expiry(expire_at);
             drop(slot.replace(moved));
@@ -415,20 +382,14 @@ impl Db {
 
     /// The moment from which `expire_due` has something to do.
     pub fn next_due(&self) -> Option<UnixMs> {
-        if self.wants_sweep() {
-            return Some(0);
-        }
-        self.wheel.as_ref()?.next_due()
+        self.timer.next_due(self.counts.ttl_keys)
     }
 
     /// Removes what is due, telling `on_expired` before each is freed. Each token that fires or moves takes 1 from
     /// `budget`; if nothing is left of it, there may be more to do.
     pub fn expire_due(&mut self, now: UnixMs, budget: &mut usize, on_expired: &mut impl FnMut(EntryRef<'_>)) {
-        let Some(wheel) = &mut self.wheel else { return };
-        self.rewound = !wheel.is_empty() && (self.rewound || now < self.clock);
-        self.clock = now;
         let mut fired = std::mem::take(&mut self.fired);
-        wheel.advance(now, budget, &mut fired);
+        self.timer.advance(now, budget, &mut fired);
         for group in fired.chunks(GROUP) {
             group.iter().for_each(|&token| self.table.prefetch_bucket(u64::from(token)));
             group.iter().for_each(|&token| self.table.prefetch_low(token));
@@ -437,11 +398,17 @@ impl Db {
         fired.clear();
         fired.shrink_to(4096);
         self.fired = fired;
-        self.sweep(budget);
+        let (table, hasher) = (&self.table, &self.hasher);
+        self.timer.sweep(self.counts.ttl_keys, budget, |token, covers| {
+            table.any_low(token, |entry| {
+                entry.expire_at().is_some_and(|at| covers(entry.deferred(), at))
+                    && token_of(hasher.hash(entry.key())) == token
+            })
+        });
     }
 
     fn fire(&mut self, token: u32, now: UnixMs, on_expired: &mut impl FnMut(EntryRef<'_>)) {
-        let Db { table, wheel, counts, hasher, garbage, rewound, .. } = self;
+        let Db { table, timer, counts, hasher, garbage, .. } = self;
         table.visit_low(
             token,
             |entry| hasher.hash(entry.key()),
@@ -454,10 +421,8 @@ impl Db {
                 if at <= now {
                     return Verdict::Remove;
                 }
-                if view.deferred() || *rewound {
-                    let deferred = schedule(wheel, token, None, false, Some(at), now);
-                    entry.set_deferred(deferred);
-                }
+                let deferred = timer.fired_early(token, view.deferred(), at, now);
+                entry.set_deferred(deferred);
                 Verdict::Keep
             },
             |entry| {
@@ -466,31 +431,6 @@ impl Db {
                 dispose(garbage, entry);
             },
         );
-    }
-
-    fn wants_sweep(&self) -> bool {
-        let Some(wheel) = &self.wheel else { return false };
-        self.sweeping || wheel.len() > (2 * self.counts.ttl_keys + STALE_MAX).max(self.sweep_above)
-    }
-
-    /// Drops tokens that no entry needs, in slices.
-    fn sweep(&mut self, budget: &mut usize) {
-        if !self.wants_sweep() {
-            return;
-        }
-        let Some(wheel) = &mut self.wheel else { return };
-        let (table, hasher, rewound) = (&self.table, &self.hasher, self.rewound);
-        let complete = wheel.sweep(budget, &mut |token, moment| {
-            table.any_low(token, |entry| {
-                let loose = entry.deferred() || rewound;
-                entry.expire_at().is_some_and(|at| moment == at || (loose && moment < at))
-                    && token_of(hasher.hash(entry.key())) == token
-            })
-        });
-        self.sweeping = !complete;
-        if complete {
-            self.sweep_above = 2 * wheel.len();
-        }
     }
 
     /// Removes from `expired` what was met since the last call, telling `f` before each is freed.

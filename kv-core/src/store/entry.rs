@@ -102,10 +102,12 @@ impl NewValue<'_> {
     }
 }
 
-/// What an allocator hands out for a request of so many bytes: multiples of 16 up to 128, then four sizes a doubling.
+/// What an allocator hands out for a request of so many bytes: multiples of 16 up to 128, then four sizes a doubling,
+/// and whole pages where even these are wider.
+#[inline]
 pub fn block_size(bytes: usize) -> usize {
-    let step = if bytes <= 128 { 16 } else { (bytes - 1).next_power_of_two().max(256) / 8 };
-    bytes.div_ceil(step) * step
+    let step = if bytes <= 128 { 16 } else { (bytes.next_power_of_two() / 8).min(4096) };
+    (bytes + step - 1) & !(step - 1)
 }
 
 /// Where things are in a block.
@@ -532,3 +534,6 @@ unsafe fn write_value(block: NonNull<u8>, shape: &Shape, value: NewValue<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

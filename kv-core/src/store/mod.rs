@@ -12,8 +12,9 @@ mod db;
 pub mod entry;
 mod key;
 mod shard;
+mod timer;
 
-pub use db::{Db, Detached, Expire, Old, StrValue};
+pub use db::{Db, Detached, Expire, Old, StrValue, fuzz_db};
 pub use entry::{Entry, EntryMut, EntryRef, Object, Value};
 pub use key::{Key, KeyHasher, place_of};
 pub use shard::{Garbage, Shard, ShardStats};

@@ -102,3 +102,59 @@ impl Shard {
         self.dbs.swap(a, b);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Expire, StrValue};
+
+    fn shard() -> Shard {
+        Shard::new(0, 16, Arc::new(KeyHasher::new([5; 16])), 1)
+    }
+
+    fn set(shard: &mut Shard, db: usize, key: &str, expire: Expire) {
+        let hasher = Arc::clone(&shard.hasher);
+        shard.dbs[db].set_string(hasher.key(key.as_bytes()), StrValue::Bytes(b"v"), expire, 100);
+    }
+
+    #[test]
+    fn databases_expire_side_by_side_and_none_starves() {
+        let mut shard = shard();
+        for i in 0..100 {
+            set(&mut shard, 3, &format!("k{i}"), Expire::At(200));
+            set(&mut shard, 9, &format!("k{i}"), Expire::At(200));
+        }
+        assert!(shard.next_due().is_some_and(|due| due <= 200));
+        let mut expired = [0; 16];
+        for _ in 0..2 {
+            shard.expire_due(200, &mut 100, |db, _| expired[db] += 1);
+        }
+        assert_eq!((expired[3], expired[9], shard.stats.expired), (100, 100, 200));
+        assert_eq!(shard.next_due(), None);
+    }
+
+    #[test]
+    fn what_lookups_found_expired_is_told_with_its_database() {
+        let mut shard = shard();
+        set(&mut shard, 7, "k", Expire::At(200));
+        let hasher = Arc::clone(&shard.hasher);
+        assert!(shard.dbs[7].get(hasher.key(b"k"), 200).is_none());
+        let mut told = Vec::new();
+        shard.take_expired(|db, entry| told.push((db, entry.key().to_vec())));
+        assert_eq!((told, shard.stats.expired), (vec![(7, b"k".to_vec())], 1));
+    }
+
+    #[test]
+    fn a_flushed_database_is_garbage_and_databases_swap() {
+        let mut shard = shard();
+        set(&mut shard, 0, "a", Expire::Clear);
+        set(&mut shard, 1, "b", Expire::Clear);
+        set(&mut shard, 1, "c", Expire::Clear);
+        shard.swap_dbs(0, 1);
+        assert_eq!((shard.dbs[0].len(), shard.dbs[1].len()), (2, 1));
+        assert!(shard.used_memory() > 0);
+        assert_eq!((shard.flush(0), shard.flush(1), shard.flush(2)), (2, 1, 0));
+        assert_eq!(shard.take_garbage().len(), 2);
+        assert_eq!((shard.used_memory(), shard.take_garbage().len()), (0, 0));
+    }
+}

@@ -1,0 +1,172 @@
+use super::*;
+use crate::structs::random::Random;
+
+fn entry(key: &[u8], value: NewValue<'_>, expire_at: Option<UnixMs>) -> Entry {
+    Entry::new(key, value, expire_at, Traits::default())
+}
+
+fn long(len: usize) -> NewValue<'static> {
+    NewValue::Object(Box::new(Object::Str(vec![b'x'; len])))
+}
+
+#[test]
+fn small_entries_fill_their_blocks_without_waste() {
+    let key = b"key:000000000001";
+    assert_eq!(entry(key, NewValue::Bytes(&[b'v'; 32]), None).as_ref().shape().value() + 32, 56);
+    assert_eq!(entry(key, NewValue::Bytes(&[b'v'; 32]), Some(7)).as_ref().alloc_bytes(), 64);
+    assert_eq!(entry(key, NewValue::Int(10_000_000), None).as_ref().alloc_bytes(), 32);
+    assert_eq!(entry(key, long(5000), None).as_ref().alloc_bytes(), 32);
+}
+
+#[test]
+fn blocks_are_sized_as_allocators_do_it() {
+    let sizes = [1, 16, 17, 128, 129, 160, 161, 192, 256, 257, 320, 321, 512, 513, 640, 1024, 1025, 1280, 65_537];
+    let want = [16, 16, 32, 128, 160, 160, 192, 192, 256, 320, 320, 384, 512, 640, 640, 1024, 1280, 1280, 69_632];
+    assert_eq!(sizes.map(block_size), want);
+    assert_eq!(block_size(0), 0);
+}
+
+/// All that can be seen of an entry.
+fn seen(entry: EntryRef<'_>) -> (Vec<u8>, String, Option<UnixMs>, Traits, usize) {
+    (entry.key().to_vec(), format!("{:?}", entry.value()), entry.expire_at(), entry.traits(), entry.bytes())
+}
+
+#[test]
+fn an_entry_gives_back_what_it_was_made_of() {
+    let keys = if cfg!(miri) { vec![0, 1, 255, 256] } else { vec![0, 1, 7, 16, 254, 255, 256, 257, 70_000] };
+    let values = if cfg!(miri) { vec![0, 1, 1024] } else { vec![0, 1, 8, 44, 255, 256, 1023, 1024] };
+    for key in keys {
+        let key = vec![b'k'; key];
+        for expire_at in [None, Some(0), Some(1_700_000_000_000), Some(UnixMs::MAX)] {
+            for traits in [Traits::default(), Traits { deferred: true, raw: true, access: 0xff_ffff }] {
+                for &len in &values {
+                    let value = vec![b'v'; len];
+                    let entry = Entry::new(&key, NewValue::Bytes(&value), expire_at, traits);
+                    assert_eq!(entry.as_ref().key(), key);
+                    assert_eq!(entry.as_ref().value(), Value::Bytes(&value));
+                    assert_eq!(entry.as_ref().expire_at(), expire_at);
+                    assert_eq!(entry.as_ref().traits(), traits);
+                    assert_eq!(seen(entry.clone().as_ref()), seen(entry.as_ref()));
+                }
+                for n in [0, -1, i64::MIN, i64::MAX] {
+                    let entry = Entry::new(&key, NewValue::Int(n), expire_at, traits);
+                    assert_eq!((entry.as_ref().value(), entry.as_ref().key()), (Value::Int(n), &key[..]));
+                    assert_eq!(seen(entry.clone().as_ref()), seen(entry.as_ref()));
+                }
+                let entry = Entry::new(&key, long(3000), expire_at, traits);
+                assert_eq!(entry.as_ref().value(), Value::Object(&Object::Str(vec![b'x'; 3000])));
+                assert_eq!(entry.as_ref().key(), key);
+                assert_eq!(seen(entry.clone().as_ref()), seen(entry.as_ref()));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_is_due_from_its_millisecond_on() {
+    let entry = entry(b"k", NewValue::Int(1), Some(1000));
+    assert!(!entry.as_ref().is_due(999));
+    assert!(entry.as_ref().is_due(1000) && entry.as_ref().is_due(1001));
+}
+
+#[test]
+fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
+    let mut random = Random::new(11);
+    for round in 0..if cfg!(miri) { 150 } else { 20_000 } {
+        let key_len = [3, 16, 30, 255, 256][random.index(5)];
+        let key = random.bytes_of(b"abc", key_len);
+        let mut pick = || {
+            let len = random.index(140);
+            let text = random.bytes_of(b"xyz", len);
+            let expire_at = random.one_in(2).then(|| random.next_u64());
+            let traits = Traits { deferred: false, raw: random.one_in(2), access: random.below(1 << 24) as u32 };
+            (random.below(3), text, expire_at, traits)
+        };
+        let ((kind, text, expire_at, traits), (kind2, text2, expire_at2, traits2)) = (pick(), pick());
+        let mut entry = Entry::new(&key, value(kind, &text), expire_at, traits);
+        let want = Entry::new(&key, value(kind2, &text2), expire_at2, traits2);
+        let (before, block) = (seen(entry.as_ref()), entry.block);
+        let fits = entry.as_ref().alloc_bytes() == want.as_ref().alloc_bytes();
+        match entry.as_mut().rewrite(value(kind2, &text2), expire_at2, traits2) {
+            Ok(replaced) => {
+                assert!(fits, "round {round}");
+                assert_eq!(replaced.is_some(), kind == 2);
+                assert_eq!((seen(entry.as_ref()), entry.block), (seen(want.as_ref()), block), "round {round}");
+            }
+            Err(back) => {
+                assert!(!fits, "round {round}");
+                assert_eq!(back.kind(), value(kind2, &text2).kind());
+                assert_eq!(seen(entry.as_ref()), before, "round {round}");
+            }
+        }
+        // The same for the expiry alone, which moves key and value.
+        let before = entry.as_ref().value();
+        let (before, traits) = (format!("{before:?}"), entry.as_ref().traits());
+        let was = entry.as_ref().expire_at();
+        let expiry = |entry: &mut Entry, at: Option<UnixMs>| {
+            let done = entry.as_mut().try_set_expiry(at);
+            let want = if done { at } else { entry.as_ref().expire_at() };
+            assert_eq!(entry.as_ref().expire_at(), want);
+            assert_eq!((entry.as_ref().key(), entry.as_ref().traits()), (&key[..], traits));
+            assert_eq!(format!("{:?}", entry.as_ref().value()), before);
+            done
+        };
+        if !expiry(&mut entry, expire_at) {
+            let moved = entry.as_mut().moved_with_expiry(expire_at);
+            assert_eq!((moved.as_ref().key(), moved.as_ref().expire_at()), (&key[..], expire_at));
+            assert_eq!(format!("{:?}", moved.as_ref().value()), before);
+            assert_ne!(moved.as_ref().alloc_bytes(), entry.as_ref().alloc_bytes());
+            entry = moved;
+        }
+        if was.is_some() {
+            expiry(&mut entry, Some(5));
+        }
+    }
+}
+
+fn value(kind: u64, text: &[u8]) -> NewValue<'_> {
+    match kind {
+        0 => NewValue::Int(text.len() as i64),
+        1 => NewValue::Bytes(text),
+        _ => NewValue::Object(Box::new(Object::Str(text.to_vec()))),
+    }
+}
+
+#[test]
+fn a_value_moves_under_another_key_with_its_object() {
+    for value in [NewValue::Int(5), NewValue::Bytes(b"text"), long(2000)] {
+        let mut from = entry(b"from", value, Some(9));
+        let want = format!("{:?}", from.as_ref().value());
+        let is_object = matches!(from.as_ref().value(), Value::Object(_));
+        let to = from.as_mut().moved_to(&[b't'; 300], None, Traits { raw: true, ..Traits::default() });
+        assert_eq!((to.as_ref().key(), to.as_ref().expire_at()), (&[b't'; 300][..], None));
+        assert_eq!(format!("{:?}", to.as_ref().value()), want);
+        assert!(to.as_ref().is_raw());
+        assert!(!is_object || from.as_ref().value() == Value::Int(0), "what is left has no object");
+    }
+}
+
+#[test]
+fn an_object_can_be_changed_in_place() {
+    let mut entry = entry(b"k", long(2000), None);
+    let before = entry.as_ref().bytes();
+    let mut change = entry.as_mut();
+    let Some(Object::Str(text)) = change.object() else { panic!("an object was stored") };
+    text.resize(10_000, b'y');
+    let Value::Object(Object::Str(text)) = entry.as_ref().value() else { panic!("an object was stored") };
+    assert_eq!(text.len(), 10_000);
+    assert!(entry.as_ref().bytes() >= before + 8_000);
+    assert!(self::entry(b"k", NewValue::Int(1), None).as_mut().object().is_none());
+}
+
+#[test]
+fn the_access_bits_do_not_touch_their_neighbours() {
+    let mut entry = Entry::new(b"key", NewValue::Bytes(b"v"), Some(3), Traits { deferred: true, raw: true, access: 0 });
+    for access in [0xff_ffff, 0, 0xa5_5aa5] {
+        entry.as_mut().set_access(access);
+        assert_eq!(entry.as_ref().traits(), Traits { deferred: true, raw: true, access });
+        assert_eq!((entry.as_ref().key(), entry.as_ref().value()), (&b"key"[..], Value::Bytes(b"v")));
+    }
+    entry.as_mut().set_deferred(false);
+    assert_eq!(entry.as_ref().traits(), Traits { deferred: false, raw: true, access: 0xa5_5aa5 });
+}
