@@ -19,6 +19,7 @@
 //! were cut (a line over the limit whose end is already there), the limit holds. A NUL is a byte like any other: Redis
 //! stops looking for the line's end there and waits.
 
+#[doc(hidden)]
 pub mod fuzz;
 
 use std::fmt;
@@ -202,6 +203,9 @@ impl Decoder {
     }
 
     /// Whether the client has still to authenticate: then arrays are held to 10 arguments of 16 KiB, as in Redis.
+    ///
+    /// Redis runs each request before it reads the next. Who decodes ahead must stop after a request that may
+    /// authenticate, or hold what was sent together with it to the small limits.
     pub fn set_guest(&mut self, guest: bool) {
         self.guest = guest;
     }

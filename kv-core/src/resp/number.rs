@@ -93,6 +93,8 @@ impl F64Buffer {
             self.push(b"nan");
         } else if value.is_infinite() {
             self.push(if value > 0.0 { b"inf" } else { b"-inf" });
+        } else if value == 0.0 && value.is_sign_negative() {
+            self.push(b"-0");
         } else if let Some(whole) = exact_integer(value) {
             self.push(itoa::Buffer::new().format(whole).as_bytes());
         } else {

@@ -150,6 +150,7 @@ fn doubles_print_as_redis_does() {
         (f64::NEG_INFINITY, "-inf"),
         (f64::NAN, "nan"),
         (0.0, "0"),
+        (-0.0, "-0"),
         (3.1, "3.1"),
         (-3.1, "-3.1"),
         (100.0, "100"),
