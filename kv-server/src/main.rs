@@ -1,1 +1,49 @@
-fn main() {}
+//! `kv-server [file] [--option value ...]`: see `kv-server --help`.
+
+use kv_server::config::{Start, help_text, parse_args};
+use kv_server::io::Server;
+use std::io::Write;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    end_on_panic();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kv-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let mut read_file = |path: &str| {
+        if path == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) }
+    };
+    match parse_args(std::env::args().skip(1), &mut read_file)? {
+        Start::Help => print!("{}", help_text()),
+        Start::Version => println!("kv-server {}", env!("CARGO_PKG_VERSION")),
+        Start::Run { config, file } => {
+            let server = Server::bind(*config, file)?;
+            println!("{}", server.ready_line());
+            // A closed standard output must not keep the server from serving.
+            let _ = std::io::stdout().flush();
+            server.run()?;
+        }
+    }
+    Ok(())
+}
+
+/// A panic on any thread ends the process: a worker that is gone, or shards in the wrong hands, must not look like a
+/// server that answers.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        eprintln!("kv-server: this is a bug; the process ends because its data can no longer be trusted");
+        std::process::abort();
+    }));
+}

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod decode;
+pub mod encoded;
 pub mod line;
 pub mod number;
 pub mod reply;

@@ -17,12 +17,12 @@ pub struct StartError {
 
 impl StartError {
     /// About the option of that name, as the user wrote it.
-    pub(super) fn option(name: &str, why: impl Into<String>) -> StartError {
+    pub fn option(name: &str, why: impl Into<String>) -> StartError {
         StartError { place: None, option: Some(printable(name)), why: why.into() }
     }
 
     /// About no option in particular.
-    pub(super) fn other(why: impl Into<String>) -> StartError {
+    pub fn other(why: impl Into<String>) -> StartError {
         StartError { place: None, option: None, why: why.into() }
     }
 

@@ -1,1 +1,170 @@
-//! io
+//! The machine around the engine: event loops, sockets, signals, the clock, threads.
+//!
+//! ```text
+//! main thread     listeners and signals: accepts a connection, gives it to the worker with the fewest
+//! shard-0 ..      one event loop each: sockets <-> engine::Worker
+//! reclaimer       frees what would take too long on a worker: huge values, flushed databases
+//! ```
+
+mod acceptor;
+mod clock;
+mod event_loop;
+mod machine;
+mod socket;
+
+use crate::config::{Config, StartError};
+use crate::engine::{Net, Wake, Worker};
+use acceptor::Acceptor;
+use clock::Clock;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use event_loop::EventLoop;
+use kv_core::store::{Garbage, KeyHasher};
+use machine::Machine;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+/// What acceptor and event loops share besides the engine's net.
+struct Shared {
+    net: Arc<Net>,
+    clock: Clock,
+    stopping: AtomicBool,
+    /// Workers that have nothing left to answer after the stop.
+    drained: AtomicUsize,
+    /// `maxclients`.
+    connections_max: AtomicUsize,
+    /// Only local peers are let in: `protected-mode` and no password.
+    protected: AtomicBool,
+    /// `tcp-keepalive`, seconds.
+    keepalive: AtomicUsize,
+    password_set: AtomicBool,
+}
+
+impl Shared {
+    fn options_changed(&self, config: &Config) {
+        self.connections_max.store(config.maxclients as usize, Ordering::Relaxed);
+        self.password_set.store(config.requirepass.is_set(), Ordering::Relaxed);
+        self.protected.store(config.protected_mode && !config.requirepass.is_set(), Ordering::Relaxed);
+        self.keepalive.store(config.tcp_keepalive as usize, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+struct MioWaker(mio::Waker);
+
+impl Wake for MioWaker {
+    fn wake(&self) {
+        // The only failure is a full counter, and then the worker is awake.
+        let _ = self.0.wake();
+    }
+}
+
+/// A server that listens and has not begun to serve.
+pub struct Server {
+    acceptor: Acceptor,
+    loops: Vec<EventLoop>,
+    shared: Arc<Shared>,
+    garbage: Receiver<Vec<Garbage>>,
+    line: String,
+}
+
+impl Server {
+    /// Binds the addresses and makes the workers. Errors: an address in use or not permitted, a folder that cannot be
+    /// used, no random numbers; each with the option's name.
+    pub fn bind(config: Config, config_file: Option<PathBuf>) -> Result<Server, StartError> {
+        let cores = thread::available_parallelism().map_or(1, |n| n.get());
+        let shards = config.shard_count(cores);
+        let failed = |error: io::Error| StartError::other(format!("an event loop could not be made: {error}"));
+        machine::check_folder(&config.dir)?;
+        machine::raise_file_limit(config.maxclients);
+
+        let mut polls = Vec::new();
+        let mut wakers: Vec<Box<dyn Wake>> = Vec::new();
+        for _ in 0..shards {
+            let poll = mio::Poll::new().map_err(failed)?;
+            let waker = mio::Waker::new(poll.registry(), event_loop::WAKE).map_err(failed)?;
+            polls.push(poll);
+            wakers.push(Box::new(MioWaker(waker)));
+        }
+        let (net, mailboxes) = Net::new(wakers, config.databases as usize);
+        let shared = Arc::new(Shared {
+            net: net.clone(),
+            clock: Clock::new(),
+            stopping: AtomicBool::new(false),
+            drained: AtomicUsize::new(0),
+            connections_max: AtomicUsize::new(0),
+            protected: AtomicBool::new(true),
+            keepalive: AtomicUsize::new(0),
+            password_set: AtomicBool::new(false),
+        });
+        shared.options_changed(&config);
+
+        let mut senders = Vec::new();
+        let mut receivers = Vec::new();
+        for _ in 0..shards {
+            let (sender, receiver) = unbounded();
+            senders.push(sender);
+            receivers.push(receiver);
+        }
+        let acceptor = Acceptor::bind(&config, shared.clone(), senders)?;
+        let port = acceptor.port().unwrap_or(0);
+        let machine = Arc::new(Machine::new(shared.clone(), acceptor.stopper(), port, config_file)?);
+        let hasher = Arc::new(KeyHasher::new(machine::random_bytes()?));
+        let (trash, garbage): (Sender<Vec<Garbage>>, _) = unbounded();
+        let mut loops = Vec::new();
+        for (id, ((poll, mailbox), incoming)) in polls.into_iter().zip(mailboxes).zip(receivers).enumerate() {
+            let seed = u64::from_le_bytes(machine::random_bytes()?);
+            let now_us = shared.clock.now_us();
+            let system = machine.clone();
+            let worker = Worker::new(id, net.clone(), mailbox, hasher.clone(), config.clone(), system, seed, now_us);
+            loops.push(EventLoop::new(worker, poll, incoming, shared.clone(), trash.clone()));
+        }
+        let line = format!(
+            "kv-server {} is ready on {} (shards: {shards}, data folder: {})",
+            env!("CARGO_PKG_VERSION"),
+            acceptor.addresses().join(", "),
+            machine::display_folder(&config.dir),
+        );
+        Ok(Server { acceptor, loops, shared, garbage, line })
+    }
+
+    /// What is printed when the server is ready.
+    pub fn ready_line(&self) -> &str {
+        &self.line
+    }
+
+    /// The TCP port in use if it listens on TCP.
+    pub fn port(&self) -> Option<u16> {
+        self.acceptor.port()
+    }
+
+    /// Serves until SIGTERM, SIGINT or SHUTDOWN.
+    pub fn run(self) -> io::Result<()> {
+        let Server { mut acceptor, loops, shared, garbage, .. } = self;
+        let reclaimer = thread::Builder::new().name("reclaimer".into()).spawn(move || {
+            for trash in garbage {
+                drop(trash);
+            }
+        })?;
+        let mut threads = Vec::new();
+        for event_loop in loops {
+            let name = format!("shard-{}", threads.len());
+            threads.push(thread::Builder::new().name(name).spawn(move || event_loop.run())?);
+        }
+        let result = acceptor.run();
+        shared.stopping.store(true, Ordering::SeqCst);
+        (0..shared.net.workers()).for_each(|w| shared.net.wake(w));
+        for thread in threads {
+            // A worker that panicked has ended the process already.
+            let _ = thread.join();
+        }
+        // What waits to be freed goes with the process.
+        drop(reclaimer);
+        result
+    }
+}

@@ -1,0 +1,28 @@
+//! Refusals: small named checks in order, each reading the row's flags and the session, never a command's name.
+
+use super::session::Session;
+use kv_core::command::{CommandError, Flags, Row};
+use kv_core::resp::Limits;
+
+type Check = fn(&Row, &Session) -> Option<CommandError>;
+
+const CHECKS: &[Check] = &[not_authenticated];
+
+fn not_authenticated(row: &Row, session: &Session) -> Option<CommandError> {
+    (!session.authenticated && !row.spec.flags.has(Flags::NO_AUTH))
+        .then(|| CommandError::Coded("NOAUTH Authentication required.".into()))
+}
+
+/// Why the command may not run now, if so.
+#[inline]
+pub fn refusal(row: &Row, session: &Session) -> Option<CommandError> {
+    CHECKS.iter().find_map(|check| check(row, session))
+}
+
+/// The limits of a request; who has not said who he is gets small ones, as in Redis.
+pub fn limits(configured: &Limits, session: &Session) -> Limits {
+    if session.authenticated {
+        return Limits { line: configured.line, args: configured.args, bulk: configured.bulk };
+    }
+    Limits { line: configured.line, args: configured.args.min(10), bulk: configured.bulk.min(16 * 1024) }
+}

@@ -1,0 +1,378 @@
+//! One connection as the engine sees it: input bytes, output bytes, and the line its replies stand in.
+//!
+//! Requests are decoded in place in the input buffer. A reply that is ready while nothing waits before it is written
+//! straight to the output; a request that left for another worker keeps a *ticket*, and later replies wait in `stash`
+//! until it is served.
+
+use super::session::Session;
+use kv_core::resp::{DecodeError, Decoder};
+use std::collections::VecDeque;
+
+/// Size of a fresh input buffer; also what one read may bring before the turn goes on.
+pub const INPUT_BYTES: usize = 16 * 1024;
+/// Replies of at least this size are moved as they are, not copied behind others.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Output buffers above this size are let go once they are empty.
+const KEEP_BYTES: usize = 256 * 1024;
+
+/// Bytes received and not consumed yet.
+#[derive(Default)]
+pub struct Input {
+    /// Always initialised up to its length, which is its capacity.
+    pub data: Vec<u8>,
+    /// The first byte that is not consumed.
+    pub start: usize,
+    /// Where the received bytes end.
+    pub end: usize,
+}
+
+impl Input {
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Room for reading: at least a good piece, growing with what has really arrived (never with a length that the peer
+    /// only promises).
+    pub fn space(&mut self, pool: &mut Vec<Vec<u8>>) -> &mut [u8] {
+        if self.data.is_empty() {
+            self.data = pool.pop().unwrap_or_else(|| vec![0; INPUT_BYTES]);
+            (self.start, self.end) = (0, 0);
+        } else if self.data.len() - self.end < INPUT_BYTES / 4 {
+            if self.start > self.data.len() / 2 {
+                self.data.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            }
+            if self.data.len() - self.end < INPUT_BYTES / 4 {
+                self.data.resize(self.data.len() * 2, 0);
+            }
+        }
+        &mut self.data[self.end..]
+    }
+
+    /// Gives the buffer back when nothing is in it.
+    pub fn release(&mut self, pool: &mut Vec<Vec<u8>>) {
+        if self.start == self.end && !self.data.is_empty() {
+            let data = std::mem::take(&mut self.data);
+            if data.len() == INPUT_BYTES && pool.len() < 256 {
+                pool.push(data);
+            }
+            (self.start, self.end) = (0, 0);
+        }
+    }
+}
+
+/// Bytes to be sent: whole chunks first, then the tail.
+#[derive(Default)]
+pub struct Output {
+    chunks: VecDeque<Vec<u8>>,
+    chunk_bytes: usize,
+    pub tail: Vec<u8>,
+    /// How much of the front (the first chunk, or the tail) is sent already.
+    sent: usize,
+}
+
+impl Output {
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.sent == self.tail.len()
+    }
+
+    /// Bytes not sent yet.
+    pub fn len(&self) -> usize {
+        self.chunk_bytes + self.tail.len() - self.sent
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Appends bytes by moving them when they are many.
+    pub fn push_owned(&mut self, bytes: Vec<u8>) {
+        if bytes.len() < CHUNK_BYTES {
+            return self.push(&bytes);
+        }
+        if self.chunks.is_empty() && self.sent > 0 {
+            self.tail.drain(..self.sent);
+            self.sent = 0;
+        }
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail);
+            self.chunk_bytes += tail.len();
+            self.chunks.push_back(tail);
+        }
+        self.chunk_bytes += bytes.len();
+        self.chunks.push_back(bytes);
+    }
+
+    /// The next bytes to send.
+    pub fn front(&self) -> &[u8] {
+        match self.chunks.front() {
+            Some(chunk) => &chunk[self.sent..],
+            None => &self.tail[self.sent..],
+        }
+    }
+
+    pub fn advance(&mut self, sent: usize) {
+        self.sent += sent;
+        match self.chunks.front() {
+            Some(chunk) if self.sent == chunk.len() => {
+                self.chunk_bytes -= chunk.len();
+                self.chunks.pop_front();
+                self.sent = 0;
+            }
+            None if self.sent == self.tail.len() => {
+                self.sent = 0;
+                self.tail.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives the buffer back when nothing is in it.
+    pub fn release(&mut self, pool: &mut Vec<Vec<u8>>) {
+        if self.is_empty() && self.tail.capacity() > 0 {
+            let mut tail = std::mem::take(&mut self.tail);
+            self.sent = 0;
+            if tail.capacity() <= KEEP_BYTES && pool.len() < 256 {
+                tail.clear();
+                pool.push(tail);
+            }
+        }
+    }
+}
+
+/// A reply's place in line.
+enum Slot {
+    Waiting {
+        mute: bool,
+    },
+    /// In `stash`.
+    Ready {
+        start: usize,
+        end: usize,
+    },
+    Owned(Vec<Vec<u8>>),
+}
+
+/// The replies of one connection in the order of its requests.
+#[derive(Default)]
+pub struct Tickets {
+    slots: VecDeque<Slot>,
+    /// The ticket of `slots[0]`.
+    head: u32,
+    stash: Vec<u8>,
+}
+
+impl Tickets {
+    /// Whether nothing stands before a new reply.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes of replies that wait for others.
+    pub fn bytes(&self) -> usize {
+        self.stash.len()
+    }
+
+    /// Takes a place in line for a reply to come. `mute`: it is counted but not sent.
+    pub fn wait(&mut self, mute: bool) -> u32 {
+        let ticket = self.head.wrapping_add(self.slots.len() as u32);
+        self.slots.push_back(Slot::Waiting { mute });
+        ticket
+    }
+
+    /// A reply that is ready at once but has to wait for those before it.
+    pub fn ready(&mut self, reply: &[u8]) {
+        let start = self.stash.len();
+        self.stash.extend_from_slice(reply);
+        self.slots.push_back(Slot::Ready { start, end: self.stash.len() });
+    }
+
+    /// Serves a ticket, and sends on what stood behind it.
+    pub fn serve(&mut self, ticket: u32, reply: &[u8], output: &mut Output) {
+        let at = ticket.wrapping_sub(self.head) as usize;
+        let mute = self.is_mute(at);
+        if at == 0 {
+            if !mute {
+                output.push(reply);
+            }
+            self.advance(output);
+        } else {
+            let start = self.stash.len();
+            if !mute {
+                self.stash.extend_from_slice(reply);
+            }
+            self.slots[at] = Slot::Ready { start, end: self.stash.len() };
+        }
+    }
+
+    /// As `serve`, moving a big reply.
+    pub fn serve_owned(&mut self, ticket: u32, reply: Vec<u8>, output: &mut Output) {
+        self.serve_pieces(ticket, vec![reply], output);
+    }
+
+    /// As `serve`, for a reply in several buffers.
+    pub fn serve_pieces(&mut self, ticket: u32, mut pieces: Vec<Vec<u8>>, output: &mut Output) {
+        let at = ticket.wrapping_sub(self.head) as usize;
+        if self.is_mute(at) {
+            pieces.clear();
+        }
+        if at == 0 {
+            pieces.into_iter().for_each(|p| output.push_owned(p));
+            self.advance(output);
+        } else {
+            self.slots[at] = Slot::Owned(pieces);
+        }
+    }
+
+    fn is_mute(&self, at: usize) -> bool {
+        match &self.slots[at] {
+            Slot::Waiting { mute } => *mute,
+            _ => unreachable!("a ticket is served once"),
+        }
+    }
+
+    /// Drops the served front and sends what is ready behind it.
+    fn advance(&mut self, output: &mut Output) {
+        self.slots.pop_front();
+        self.head = self.head.wrapping_add(1);
+        while let Some(slot) = self.slots.front_mut() {
+            match slot {
+                Slot::Waiting { .. } => return,
+                Slot::Ready { start, end } => output.push(&self.stash[*start..*end]),
+                Slot::Owned(pieces) => pieces.drain(..).for_each(|p| output.push_owned(p)),
+            }
+            self.slots.pop_front();
+            self.head = self.head.wrapping_add(1);
+        }
+        self.stash.clear();
+        if self.stash.capacity() > KEEP_BYTES {
+            self.stash = Vec::new();
+        }
+    }
+}
+
+/// Why a connection takes no more requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    Open,
+    /// Closed by us once all replies before are sent (QUIT, a protocol error).
+    Closing,
+    /// To be closed at once (CLIENT KILL, a limit); nothing more is sent.
+    Killed,
+    /// The socket is gone. The number is kept while replies are on their way to it.
+    Gone,
+}
+
+pub struct Connection {
+    pub session: Session,
+    pub input: Input,
+    pub decoder: Decoder,
+    /// What is wrong with the bytes at this place of the input; answered when the requests before it have run.
+    pub protocol_error: Option<(usize, DecodeError)>,
+    pub output: Output,
+    pub tickets: Tickets,
+    pub life: Life,
+    /// Bytes of requests that are at other workers.
+    pub in_flight_bytes: usize,
+    /// The turn in which its last request went to a mailbox; later ones of that turn follow it there.
+    pub queued_in: u64,
+    /// The turn in which its last request went into the turn's rendezvous.
+    pub rendezvous_in: u64,
+    /// In the list of connections that have something to decode.
+    pub listed: bool,
+    /// In the list of connections that have something to send.
+    pub dirty: bool,
+    /// The peer sends no more; the connection is closed when what it sent is answered.
+    pub end_of_input: bool,
+    /// Bytes arrived since the last decoding, or requests were left over.
+    pub undecoded: bool,
+    /// Since when the output is above its soft limit, in ms.
+    pub over_soft_limit_since: Option<u64>,
+}
+
+impl Connection {
+    pub fn new(session: Session) -> Connection {
+        Connection {
+            session,
+            input: Input::default(),
+            decoder: Decoder::default(),
+            protocol_error: None,
+            output: Output::default(),
+            tickets: Tickets::default(),
+            life: Life::Open,
+            in_flight_bytes: 0,
+            queued_in: 0,
+            rendezvous_in: 0,
+            listed: false,
+            dirty: false,
+            end_of_input: false,
+            undecoded: false,
+            over_soft_limit_since: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(output: &mut Output) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !output.is_empty() {
+            let n = output.front().len().min(7);
+            all.extend_from_slice(&output.front()[..n]);
+            output.advance(n);
+        }
+        all
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_their_tickets() {
+        let (mut tickets, mut output) = (Tickets::default(), Output::default());
+        let a = tickets.wait(false);
+        let b = tickets.wait(false);
+        tickets.ready(b"c");
+        let d = tickets.wait(true);
+        let e = tickets.wait(false);
+        tickets.serve(e, b"e", &mut output);
+        tickets.serve(b, b"b", &mut output);
+        assert!(output.is_empty());
+        tickets.serve(a, b"a", &mut output);
+        assert_eq!(sent(&mut output), b"abc");
+        tickets.serve_owned(d, vec![b'd'; 100_000], &mut output);
+        assert_eq!(sent(&mut output), b"e");
+        assert!(tickets.is_empty());
+    }
+
+    #[test]
+    fn big_replies_are_moved_and_keep_their_place() {
+        let mut output = Output::default();
+        output.push(b"before");
+        output.advance(3);
+        output.push_owned(vec![b'x'; CHUNK_BYTES]);
+        output.push(b"after");
+        let mut expected = b"ore".to_vec();
+        expected.extend(vec![b'x'; CHUNK_BYTES]);
+        expected.extend(b"after");
+        assert_eq!(output.len(), expected.len());
+        assert_eq!(sent(&mut output), expected);
+    }
+
+    #[test]
+    fn the_input_grows_only_with_what_arrived() {
+        let (mut input, mut pool) = (Input::default(), Vec::new());
+        for _ in 0..10 {
+            let space = input.space(&mut pool).len();
+            assert!(space <= INPUT_BYTES.max(2 * input.len()));
+            input.end += space;
+        }
+        input.start = input.end;
+        input.release(&mut pool);
+        assert_eq!((input.data.capacity(), pool.len()), (0, 0));
+    }
+}

@@ -1,0 +1,5 @@
+//! command
+
+use super::HostFn;
+
+pub(super) const HANDLERS: &[(&str, HostFn)] = &[];

@@ -1,0 +1,5 @@
+//! config
+
+use super::HostFn;
+
+pub(super) const HANDLERS: &[(&str, HostFn)] = &[];

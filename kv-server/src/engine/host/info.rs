@@ -1,0 +1,5 @@
+//! info
+
+use super::HostFn;
+
+pub(super) const HANDLERS: &[(&str, HostFn)] = &[];

@@ -1,0 +1,153 @@
+//! Commands about the session and the server: what is not the store's.
+//!
+//! Their rows stand with all others in `kv_core::families`; here are their handlers, bound by name once at the start. A
+//! row with `Spread::Session` runs on the connection's worker, in its place in the pipeline; one with `Spread::All` runs
+//! on every worker, in the one order of commands, and its answers are joined.
+
+mod client;
+mod command;
+mod config;
+mod connection;
+mod info;
+mod server;
+
+use super::connection::{Connection, Life};
+use super::session::Session;
+use super::worker::{ConnId, Worker};
+use crate::config::Config;
+use kv_core::command::{Args, CommandError, Flags, Handler, Row, RowId, table as rows};
+use kv_core::resp::Reply;
+use kv_core::store::UnixMs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// The version of Redis whose commands and replies clients may expect of us.
+pub const REDIS_VERSION: &str = "7.4.0";
+
+/// A handler of the server. The reply of an error is written by the caller.
+pub type HostFn = fn(&mut Call<'_>, &mut Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
+
+/// One call of such a handler.
+pub struct Call<'a> {
+    pub worker: &'a mut Worker,
+    /// The connection, when it is this worker's and the command is about its own session.
+    pub conn: Option<ConnId>,
+    /// The number of the client that asked.
+    pub client: u64,
+    pub row: RowId,
+}
+
+impl Call<'_> {
+    /// The session that asked. Panics when the row is not `Spread::Session`.
+    pub fn session(&mut self) -> &mut Session {
+        let conn = self.conn.expect("a command of the session has one");
+        &mut self.worker.connection(conn).session
+    }
+
+    pub fn is_first_worker(&self) -> bool {
+        self.worker.id == 0
+    }
+
+    /// The open connections of this worker.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnId, &Connection)> {
+        let places = self.worker.connections.iter().enumerate();
+        places.filter_map(|(id, c)| Some((id as ConnId, &**c.as_ref()?))).filter(|(_, c)| c.life != Life::Gone)
+    }
+}
+
+/// What the server asks of the machine: answered by `io`, and by a stand-in under simulation.
+pub trait System: Send + Sync {
+    fn process(&self) -> Process;
+    /// The configuration file, if the server was started with one.
+    fn config_file(&self) -> Option<PathBuf>;
+    fn read_config(&self) -> io::Result<String>;
+    /// Replaces the configuration file as a whole.
+    fn write_config(&self, text: &str) -> io::Result<()>;
+    /// Asks the server to end.
+    fn shut_down(&self);
+    /// Options that concern the listening side have changed.
+    fn options_changed(&self, config: &Config);
+}
+
+/// Facts about the process, for INFO.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    pub id: u32,
+    /// A random name of this run: 40 hexadecimal digits.
+    pub run_id: String,
+    pub os: String,
+    pub executable: String,
+    pub started: UnixMs,
+    pub resident_bytes: u64,
+    pub peak_resident_bytes: u64,
+    pub machine_bytes: u64,
+    /// CPU seconds of the process.
+    pub cpu_user: f64,
+    pub cpu_system: f64,
+    pub port: u16,
+}
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pause {
+    pub until: UnixMs,
+    /// Everything, not only writes.
+    pub all: bool,
+}
+
+impl Pause {
+    pub fn is_on(&self, now: UnixMs) -> bool {
+        now < self.until
+    }
+
+    /// Whether a command has to wait.
+    #[inline]
+    pub fn holds(&self, row: &Row, now: UnixMs) -> bool {
+        if now >= self.until || row.spec.flags.has(Flags::NEVER_PAUSED) {
+            return false;
+        }
+        self.all || row.spec.flags.has(Flags::WRITE) || row.spec.flags.has(Flags::PAUSED_AS_WRITE)
+    }
+}
+
+/// The handlers by row.
+pub struct HostTable {
+    by_row: Vec<Option<HostFn>>,
+}
+
+impl HostTable {
+    #[inline]
+    pub fn get(&self, row: RowId) -> Option<HostFn> {
+        self.by_row[usize::from(row)]
+    }
+}
+
+/// All handlers by full name.
+fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
+    [connection::HANDLERS, client::HANDLERS, server::HANDLERS, config::HANDLERS, command::HANDLERS, info::HANDLERS]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
+/// The table, made once.
+///
+/// Panics: when a row has no handler or a handler no row, a mistake that the first test finds.
+pub fn table() -> &'static HostTable {
+    static TABLE: OnceLock<HostTable> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let rows = rows();
+        let mut by_row: Vec<Option<HostFn>> = vec![None; rows.len()];
+        for (name, handler) in bindings() {
+            let row = rows.by_full_name(name.as_bytes()).unwrap_or_else(|| panic!("no row is named {name}"));
+            by_row[usize::from(row)] = Some(handler);
+        }
+        for (id, bound) in by_row.iter().enumerate() {
+            let row = rows.row(id as RowId);
+            let host = matches!(row.spec.handler, Handler::Host);
+            assert!(host == bound.is_some(), "row {} and its handler do not fit", row.full_name);
+        }
+        HostTable { by_row }
+    })
+}

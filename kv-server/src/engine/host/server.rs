@@ -1,0 +1,5 @@
+//! server
+
+use super::HostFn;
+
+pub(super) const HANDLERS: &[(&str, HostFn)] = &[];

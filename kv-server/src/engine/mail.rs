@@ -1,0 +1,108 @@
+//! What workers send each other.
+//!
+//! A [`Batch`] carries all requests of one turn for one destination: their words copied into one buffer, one [`Item`] a
+//! request. It is run at the destination, filled with the replies, and goes back in the same allocation.
+
+use super::rendezvous::Rendezvous;
+use kv_core::command::RowId;
+use kv_core::resp::{Arg, Proto};
+use kv_core::store::Shard;
+use std::sync::Arc;
+
+pub enum Mail {
+    /// Requests for this worker's shard. Runs only once the sender's turn is published.
+    Requests(Box<Batch>),
+    /// A batch of this worker with its replies.
+    Replies(Box<Batch>),
+    /// The answer of a long walk, which left its batch behind.
+    Late(Box<Late>),
+    /// This worker's shard, back from a rendezvous.
+    Home(Box<Shard>),
+}
+
+#[derive(Default)]
+pub struct Batch {
+    /// The sender; it gets the replies.
+    pub from: usize,
+    /// The sender's turn, see [`super::net::Net::published`].
+    pub turn: u64,
+    pub items: Vec<Item>,
+    pub words: Vec<Arg>,
+    pub bytes: Vec<u8>,
+    /// The replies, one after the other; item `i`'s ends at `items[i].reply_end`.
+    pub replies: Vec<u8>,
+    /// What all these shards come together for, after the items.
+    pub rendezvous: Option<Arc<Rendezvous>>,
+}
+
+/// Buffers above this size are let go instead of being kept for the next turn.
+const KEEP_BYTES: usize = 256 * 1024;
+
+impl Batch {
+    /// Empties the batch for its next use.
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.words.clear();
+        self.bytes.clear();
+        self.replies.clear();
+        self.rendezvous = None;
+        if self.bytes.capacity() > KEEP_BYTES {
+            self.bytes = Vec::new();
+        }
+        if self.replies.capacity() > KEEP_BYTES {
+            self.replies = Vec::new();
+        }
+        if self.words.capacity() * size_of::<Arg>() > KEEP_BYTES {
+            self.words = Vec::new();
+        }
+    }
+
+    /// Adds a word to the item being built; `start` is where the item's bytes begin.
+    #[inline]
+    pub fn push_word(&mut self, start: usize, word: &[u8]) {
+        self.words.push(Arg { start: (self.bytes.len() - start) as u32, len: word.len() as u32 });
+        self.bytes.extend_from_slice(word);
+    }
+
+    /// The words of an item and the buffer they lie in.
+    #[inline]
+    pub fn request(&self, item: &Item) -> (&[u8], &[Arg]) {
+        (&self.bytes[item.bytes_start..], &self.words[item.words_start as usize..][..item.words_len as usize])
+    }
+}
+
+/// One request (or a shard's part of one) in a batch.
+#[derive(Clone, Copy)]
+pub struct Item {
+    pub row: RowId,
+    pub db: u16,
+    pub proto: Proto,
+    /// The session does not count its accesses (CLIENT NO-TOUCH).
+    pub no_touch: bool,
+    /// Position and hash of the first key; position 0 when there is none.
+    pub key_at: u16,
+    pub key_hash: u64,
+    pub bytes_start: usize,
+    pub words_start: u32,
+    pub words_len: u32,
+    pub dest: Dest,
+    /// Number of the connection the request came from (0: none).
+    pub client: u64,
+    /// Where the reply ends in `replies`; it begins where the item's before ends.
+    pub reply_end: usize,
+    /// The reply comes later, by itself.
+    pub late: bool,
+}
+
+/// Where a reply belongs, at the worker that sent the request.
+#[derive(Clone, Copy, Debug)]
+pub enum Dest {
+    Ticket { conn: u32, ticket: u32 },
+    Join { join: u32, part: u16 },
+}
+
+pub struct Late {
+    pub dest: Dest,
+    pub reply: Vec<u8>,
+    pub elements: u64,
+}

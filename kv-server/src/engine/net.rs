@@ -1,0 +1,180 @@
+//! What the workers share: mailboxes, who has published what, the lock of publishing, who sleeps, statistics.
+//!
+//! Nothing here is data of the store. The lock is held only while the batches of one turn are sent, and only by turns
+//! with a command over several shards.
+
+use super::mail::Mail;
+use super::stats::WorkerStats;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+
+/// Wakes a worker that sleeps in its poll.
+pub trait Wake: Send + Sync {
+    fn wake(&self);
+}
+
+/// For workers that never sleep (the simulation).
+pub struct NeverAsleep;
+
+impl Wake for NeverAsleep {
+    fn wake(&self) {}
+}
+
+/// Parts of the rule of order left out on purpose, to prove that the simulation would notice. All false in a server;
+/// they can be set only with the feature `faults`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Publish turns over several shards without the lock.
+    pub no_lock: bool,
+    /// Run batches whose turn is not published everywhere yet.
+    pub no_published_flag: bool,
+    /// Run local requests in place although the connection sent some away before them.
+    pub no_connection_order: bool,
+}
+
+/// One worker's share; aligned so that two workers never write to one cache line.
+#[repr(align(128))]
+struct Port {
+    mailbox: Sender<Mail>,
+    published: AtomicU64,
+    asleep: AtomicBool,
+    wake: Box<dyn Wake>,
+    connections: AtomicUsize,
+    stats: WorkerStats,
+}
+
+pub struct Net {
+    ports: Box<[Port]>,
+    locked: AtomicBool,
+    next_client: AtomicU64,
+    faults: Faults,
+}
+
+impl Net {
+    /// A net for as many workers as there are wakers; with each worker's mailbox.
+    pub fn new(wakers: Vec<Box<dyn Wake>>, databases: usize) -> (Arc<Net>, Vec<Receiver<Mail>>) {
+        Net::build(wakers, databases, Faults::default())
+    }
+
+    /// A net that breaks the rule of order.
+    #[cfg(feature = "faults")]
+    pub fn with_faults(
+        wakers: Vec<Box<dyn Wake>>,
+        databases: usize,
+        faults: Faults,
+    ) -> (Arc<Net>, Vec<Receiver<Mail>>) {
+        Net::build(wakers, databases, faults)
+    }
+
+    fn build(wakers: Vec<Box<dyn Wake>>, databases: usize, faults: Faults) -> (Arc<Net>, Vec<Receiver<Mail>>) {
+        let mut mailboxes = Vec::new();
+        let ports = wakers
+            .into_iter()
+            .map(|wake| {
+                let (sender, receiver) = unbounded();
+                mailboxes.push(receiver);
+                Port {
+                    mailbox: sender,
+                    published: AtomicU64::new(0),
+                    asleep: AtomicBool::new(false),
+                    wake,
+                    connections: AtomicUsize::new(0),
+                    stats: WorkerStats::new(databases),
+                }
+            })
+            .collect();
+        let net = Net { ports, locked: AtomicBool::new(false), next_client: AtomicU64::new(1), faults };
+        (Arc::new(net), mailboxes)
+    }
+
+    /// How many workers, and shards, there are.
+    pub fn workers(&self) -> usize {
+        self.ports.len()
+    }
+
+    #[inline]
+    pub(super) fn faults(&self) -> Faults {
+        if cfg!(feature = "faults") {
+            self.faults
+        } else {
+            Faults { no_lock: false, no_published_flag: false, no_connection_order: false }
+        }
+    }
+
+    /// Puts mail into a mailbox and wakes its worker if it sleeps.
+    pub fn send(&self, to: usize, mail: Mail) {
+        let port = &self.ports[to];
+        // A worker that has ended (at the server's stop) has no mailbox any more, and nobody waits for the answer.
+        if port.mailbox.send(mail).is_ok() {
+            self.wake(to);
+        }
+    }
+
+    /// Wakes a worker if it sleeps. What it is woken for must be visible before: the store of the mail and the load of
+    /// `asleep` here, against the store of `asleep` and the load of the mailbox in [`Net::falls_asleep`].
+    pub fn wake(&self, worker: usize) {
+        let port = &self.ports[worker];
+        fence(Ordering::SeqCst);
+        if port.asleep.load(Ordering::Relaxed) && port.asleep.swap(false, Ordering::SeqCst) {
+            port.wake.wake();
+        }
+    }
+
+    /// Says that the worker is about to sleep. It must look at its mailbox once more after this call, and not sleep if
+    /// something lies there.
+    pub fn falls_asleep(&self, worker: usize) {
+        self.ports[worker].asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    pub fn is_awake(&self, worker: usize) {
+        self.ports[worker].asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// Up to which turn all of a worker's batches lie in their mailboxes.
+    #[inline]
+    pub fn published(&self, worker: usize) -> u64 {
+        self.ports[worker].published.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_published(&self, worker: usize, turn: u64) {
+        self.ports[worker].published.store(turn, Ordering::Release);
+    }
+
+    /// Takes the lock of publishing if it is free. Never waits.
+    pub(super) fn lock(&self) -> bool {
+        self.faults().no_lock || self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn unlock(&self) {
+        self.locked.store(false, Ordering::Release);
+    }
+
+    /// A number for a new client; never given twice.
+    pub fn next_client(&self) -> u64 {
+        self.next_client.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn connections(&self, worker: usize) -> usize {
+        self.ports[worker].connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection that is on its way to a worker.
+    pub fn add_connection(&self, worker: usize) {
+        self.ports[worker].connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn remove_connection(&self, worker: usize) {
+        self.ports[worker].connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn stats(&self, worker: usize) -> &WorkerStats {
+        &self.ports[worker].stats
+    }
+
+    /// The sum of one figure over all workers.
+    pub fn total(&self, figure: impl Fn(&WorkerStats) -> u64) -> u64 {
+        self.ports.iter().map(|p| figure(&p.stats)).sum()
+    }
+}

@@ -1,0 +1,62 @@
+//! What the protocol remembers of a connection: plain data, changed by HELLO, AUTH, SELECT, CLIENT ... alone.
+
+use kv_core::resp::Proto;
+use kv_core::store::UnixMs;
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The next command's reply is not sent (set by SKIP itself, whose own reply is not sent either).
+    SkipNext,
+    /// This command's reply is not sent.
+    Skipping,
+}
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Never used twice.
+    pub id: u64,
+    /// `ip:port`, or the socket's path and `:0`.
+    pub peer: String,
+    pub local: String,
+    pub unix_socket: bool,
+    pub name: Vec<u8>,
+    pub lib_name: Vec<u8>,
+    pub lib_version: Vec<u8>,
+    pub db: usize,
+    pub proto: Proto,
+    pub authenticated: bool,
+    pub reply_mode: ReplyMode,
+    pub no_evict: bool,
+    pub no_touch: bool,
+    pub created: UnixMs,
+    pub last_active: UnixMs,
+    /// The last command's full name, as CLIENT LIST shows it.
+    pub last_command: &'static str,
+}
+
+impl Session {
+    pub fn new(id: u64, peer: String, local: String, now: UnixMs, authenticated: bool) -> Session {
+        Session {
+            id,
+            peer,
+            local,
+            unix_socket: false,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_version: Vec::new(),
+            db: 0,
+            proto: Proto::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            no_evict: false,
+            no_touch: false,
+            created: now,
+            last_active: now,
+            last_command: "NULL",
+        }
+    }
+}

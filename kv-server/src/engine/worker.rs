@@ -1,0 +1,566 @@
+//! One worker: some connections, one shard, and the steps of a turn (see the module above for their order and why).
+
+use super::connection::{Connection, Life};
+use super::host::{self, HostTable, System};
+use super::join::{Joining, Piece};
+use super::mail::{Batch, Dest, Late, Mail};
+use super::net::Net;
+use super::session::Session;
+use super::stats::Figures;
+use crate::config::Config;
+use crossbeam_channel::Receiver;
+use kv_core::command::{RowId, Settings, Table};
+use kv_core::resp::{Arg, Limits, Proto};
+use kv_core::store::{KeyHasher, Shard, UnixMs};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+mod duties;
+mod execute;
+mod route;
+
+pub use duties::Rest;
+use route::Request;
+
+/// A connection's place at its worker. Given anew only when nothing refers to the old owner any more.
+pub type ConnId = u32;
+
+/// How far publishing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// Everything is out; the turn is over.
+    Done,
+    /// One batch went out, or the lock was taken; call again.
+    More,
+    /// Another worker holds the lock for the moment; call again.
+    Blocked,
+}
+
+enum Publishing {
+    No,
+    /// Batches for workers below `next` are sent.
+    Sending {
+        next: usize,
+        locked: bool,
+    },
+}
+
+/// A walk that is cut into slices (KEYS).
+struct Walk {
+    from: usize,
+    dest: Dest,
+    row: RowId,
+    db: usize,
+    proto: Proto,
+    bytes: Vec<u8>,
+    words: Vec<Arg>,
+    cursor: u64,
+    reply: Vec<u8>,
+    elements: u64,
+}
+
+/// The commands of a turn for which several shards come together.
+struct Gathering {
+    work: Box<Batch>,
+    involved: Vec<bool>,
+}
+
+pub struct Worker {
+    pub(super) id: usize,
+    pub(super) net: Arc<Net>,
+    mailbox: Receiver<Mail>,
+    /// `None` while it is away at a rendezvous.
+    pub(super) shard: Option<Box<Shard>>,
+    hasher: Arc<KeyHasher>,
+    table: &'static Table,
+    host: &'static HostTable,
+    pub(super) system: Arc<dyn System>,
+    pub(super) config: Config,
+    settings: Settings,
+    limits: Limits,
+    pub(super) now_us: u64,
+    pub(super) now: UnixMs,
+
+    pub(super) connections: Vec<Option<Box<Connection>>>,
+    free: Vec<ConnId>,
+    /// Connections with bytes to decode.
+    ready: Vec<ConnId>,
+    /// Connections held back by CLIENT PAUSE.
+    held: Vec<ConnId>,
+    /// Connections with bytes to send, or to be closed.
+    dirty: Vec<ConnId>,
+    pub(super) open: usize,
+    input_pool: Vec<Vec<u8>>,
+    output_pool: Vec<Vec<u8>>,
+
+    requests: Vec<Request>,
+    words: Vec<Arg>,
+    scratch: Vec<u8>,
+    /// The shard of each key of the request at hand.
+    key_shards: Vec<(u16, u64)>,
+
+    /// Mail for the shard that has not been run, in order.
+    queue: VecDeque<Box<Batch>>,
+    /// This turn's batches, by destination.
+    outgoing: Vec<Option<Box<Batch>>>,
+    gathering: Option<Gathering>,
+    /// The turn holds a command over several shards.
+    needs_lock: bool,
+    publishing: Publishing,
+    /// Counts the turns of this worker.
+    turn: u64,
+    /// Counts the turns that published something.
+    published: u64,
+    batch_pool: Vec<Box<Batch>>,
+    joins: Vec<Joining>,
+    free_joins: Vec<u32>,
+    /// For each shard, the part of the command at hand that it runs.
+    part_of: Vec<u16>,
+    walks: VecDeque<Walk>,
+    seed: u64,
+
+    pub(super) pause: host::Pause,
+    pub(super) figures: Figures,
+    next_second: UnixMs,
+}
+
+/// Most requests of one connection in one turn, so that one deep pipeline does not hold up the others; also what it may
+/// have in flight before it is read from again.
+const REQUESTS_PER_TURN: usize = 1024;
+/// Likewise for the bytes of requests that are at other workers.
+const IN_FLIGHT_BYTES: usize = 1024 * 1024;
+
+impl Worker {
+    /// A worker for the mailbox `mailbox` of `net`.
+    pub fn new(
+        id: usize,
+        net: Arc<Net>,
+        mailbox: Receiver<Mail>,
+        hasher: Arc<KeyHasher>,
+        config: Config,
+        system: Arc<dyn System>,
+        seed: u64,
+        now_us: u64,
+    ) -> Worker {
+        let table = kv_core::command::table();
+        let shards = net.workers();
+        let shard = Box::new(Shard::new(id, config.databases as usize, hasher.clone(), seed));
+        let mut worker = Worker {
+            id,
+            mailbox,
+            shard: Some(shard),
+            hasher,
+            table,
+            host: host::table(),
+            system,
+            settings: Settings { string_max: 0, hll_sparse_max: 0 },
+            limits: Limits { line: 0, args: 0, bulk: 0 },
+            config,
+            now_us,
+            now: now_us / 1000,
+            connections: Vec::new(),
+            free: Vec::new(),
+            ready: Vec::new(),
+            held: Vec::new(),
+            dirty: Vec::new(),
+            open: 0,
+            input_pool: Vec::new(),
+            output_pool: Vec::new(),
+            requests: Vec::new(),
+            words: Vec::new(),
+            scratch: Vec::new(),
+            key_shards: Vec::new(),
+            queue: VecDeque::new(),
+            outgoing: (0..shards).map(|_| None).collect(),
+            gathering: None,
+            needs_lock: false,
+            publishing: Publishing::No,
+            turn: 1,
+            published: 0,
+            batch_pool: Vec::new(),
+            joins: Vec::new(),
+            free_joins: Vec::new(),
+            part_of: vec![u16::MAX; shards],
+            walks: VecDeque::new(),
+            seed: seed | 1,
+            pause: host::Pause::default(),
+            figures: Figures::default(),
+            next_second: 0,
+            net,
+        };
+        worker.options_changed();
+        worker
+    }
+
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Takes over what depends on options.
+    pub(super) fn options_changed(&mut self) {
+        self.settings = Settings {
+            string_max: self.config.proto_max_bulk_len as usize,
+            hll_sparse_max: self.config.hll_sparse_max_bytes as usize,
+        };
+        self.limits = Limits {
+            line: self.config.proto_max_line_len as usize,
+            args: self.config.proto_max_args as usize,
+            bulk: self.config.proto_max_bulk_len as usize,
+        };
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    // ---- connections: what `io` calls ----
+
+    /// Takes a new connection. The session's number comes from [`Net::next_client`].
+    pub fn connect(&mut self, session: Session) -> ConnId {
+        let connection = Box::new(Connection::new(session));
+        self.open += 1;
+        self.figures.connections_received += 1;
+        match self.free.pop() {
+            Some(id) => {
+                self.connections[id as usize] = Some(connection);
+                id
+            }
+            None => {
+                self.connections.push(Some(connection));
+                (self.connections.len() - 1) as ConnId
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn connection(&mut self, id: ConnId) -> &mut Connection {
+        self.connections[id as usize].as_mut().expect("the connection is there")
+    }
+
+    /// Whether the connection should be read from: not while it has too much in flight or is being closed.
+    pub fn wants_input(&mut self, id: ConnId) -> bool {
+        let c = self.connection(id);
+        c.life == Life::Open && c.tickets.len() < REQUESTS_PER_TURN && c.in_flight_bytes < IN_FLIGHT_BYTES
+    }
+
+    /// Where to read to.
+    pub fn input_space(&mut self, id: ConnId) -> &mut [u8] {
+        let pool = &mut self.input_pool;
+        self.connections[id as usize].as_mut().expect("the connection is there").input.space(pool)
+    }
+
+    /// `n` bytes have been read.
+    pub fn received(&mut self, id: ConnId, n: usize) {
+        self.figures.net_input_bytes += n as u64;
+        let c = self.connection(id);
+        c.input.end += n;
+        c.undecoded = true;
+        self.list(id);
+    }
+
+    fn list(&mut self, id: ConnId) {
+        let c = self.connection(id);
+        if !c.listed {
+            c.listed = true;
+            self.ready.push(id);
+        }
+    }
+
+    /// A read brought nothing.
+    pub fn nothing_received(&mut self, id: ConnId) {
+        let pool = &mut self.input_pool;
+        self.connections[id as usize].as_mut().expect("the connection is there").input.release(pool);
+    }
+
+    /// The peer will send no more; what it sent is still answered.
+    pub fn end_of_input(&mut self, id: ConnId) {
+        let c = self.connection(id);
+        c.end_of_input = true;
+        self.list(id);
+    }
+
+    /// The socket is gone.
+    pub fn disconnected(&mut self, id: ConnId) {
+        let Some(c) = self.connections[id as usize].as_mut() else { return };
+        if c.life != Life::Gone {
+            c.life = Life::Gone;
+            self.open -= 1;
+        }
+        self.retire(id);
+    }
+
+    /// Frees the place of a connection that is gone and that nothing refers to.
+    fn retire(&mut self, id: ConnId) {
+        let c = self.connection(id);
+        if c.life == Life::Gone && c.tickets.is_empty() && !c.listed && !c.dirty {
+            self.connections[id as usize] = None;
+            self.free.push(id);
+        }
+    }
+
+    /// Moves the list of connections that have bytes to send or are to be closed into `to` (emptied first).
+    pub fn take_dirty(&mut self, to: &mut Vec<ConnId>) {
+        to.clear();
+        std::mem::swap(to, &mut self.dirty);
+        for &id in to.iter() {
+            self.connection(id).dirty = false;
+            self.retire(id);
+        }
+        to.retain(|&id| self.connections[id as usize].is_some());
+    }
+
+    /// The next bytes to send; empty when there is nothing.
+    pub fn output(&self, id: ConnId) -> &[u8] {
+        self.connections[id as usize].as_ref().map_or(b"", |c| c.output.front())
+    }
+
+    pub fn sent(&mut self, id: ConnId, n: usize) {
+        self.figures.net_output_bytes += n as u64;
+        let pool = &mut self.output_pool;
+        let c = self.connections[id as usize].as_mut().expect("the connection is there");
+        c.output.advance(n);
+        c.output.release(pool);
+    }
+
+    /// Whether the socket should be closed now: at once when killed, after the last reply when closing.
+    pub fn should_close(&self, id: ConnId) -> bool {
+        self.connections[id as usize].as_ref().is_some_and(|c| match c.life {
+            Life::Open => false,
+            Life::Closing => c.output.is_empty() && c.tickets.is_empty(),
+            Life::Killed | Life::Gone => true,
+        })
+    }
+
+    pub(super) fn mark_dirty(&mut self, id: ConnId) {
+        let c = self.connection(id);
+        if !c.dirty {
+            c.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Cuts a connection; `io` closes it at the end of the turn.
+    pub(super) fn kill(&mut self, id: ConnId) {
+        let c = self.connection(id);
+        if matches!(c.life, Life::Open | Life::Closing) {
+            c.life = Life::Killed;
+            self.mark_dirty(id);
+        }
+    }
+
+    /// Closes a connection after the replies that are still to come.
+    pub(super) fn close_after_replies(&mut self, id: ConnId) {
+        let c = self.connection(id);
+        if c.life == Life::Open {
+            c.life = Life::Closing;
+            self.mark_dirty(id);
+        }
+    }
+
+    // ---- the mailbox ----
+
+    /// The moment of this turn; read after the bytes and the mail have arrived.
+    pub fn set_time(&mut self, now_us: u64) {
+        self.now_us = self.now_us.max(now_us);
+        self.now = self.now_us / 1000;
+    }
+
+    pub fn has_mail(&self) -> bool {
+        !self.mailbox.is_empty()
+    }
+
+    /// Takes the mailbox as it is now. Replies are served at once, requests wait in order for `run_mail`.
+    pub fn take_mail(&mut self) {
+        for _ in 0..self.mailbox.len() {
+            let Ok(mail) = self.mailbox.try_recv() else { return };
+            match mail {
+                Mail::Requests(batch) => self.queue.push_back(batch),
+                Mail::Replies(batch) => self.take_replies(batch),
+                Mail::Late(late) => self.take_late(*late),
+                Mail::Home(shard) => self.shard = Some(shard),
+            }
+        }
+    }
+
+    /// Whether mail for the shard waits that cannot be run yet.
+    fn is_stalled(&self) -> bool {
+        self.shard.is_none() || !self.queue.is_empty()
+    }
+
+    fn take_replies(&mut self, mut batch: Box<Batch>) {
+        let mut start = 0;
+        for i in 0..batch.items.len() {
+            let item = batch.items[i];
+            if item.late {
+                continue;
+            }
+            self.take_reply(item.dest, &batch.replies[start..item.reply_end], 0);
+            start = item.reply_end;
+        }
+        batch.clear();
+        if self.batch_pool.len() < 64 {
+            self.batch_pool.push(batch);
+        }
+    }
+
+    fn take_late(&mut self, late: Late) {
+        match late.dest {
+            Dest::Ticket { conn, ticket } => {
+                let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
+                c.tickets.serve_owned(ticket, late.reply, &mut c.output);
+                self.served(conn);
+            }
+            Dest::Join { join, part } => {
+                if self.joins[join as usize].answer_owned(part, late.reply, late.elements) {
+                    self.finish_join(join);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn take_reply(&mut self, dest: Dest, reply: &[u8], elements: u64) {
+        match dest {
+            Dest::Ticket { conn, ticket } => {
+                let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
+                if c.output.tail.capacity() == 0 {
+                    c.output.tail = self.output_pool.pop().unwrap_or_default();
+                }
+                c.tickets.serve(ticket, reply, &mut c.output);
+                self.served(conn);
+            }
+            Dest::Join { join, part } => {
+                if self.joins[join as usize].answer(part, reply, elements) {
+                    self.finish_join(join);
+                }
+            }
+        }
+    }
+
+    fn finish_join(&mut self, join: u32) {
+        let mut joining = std::mem::take(&mut self.joins[join as usize]);
+        let (conn, ticket) = (joining.conn, joining.ticket);
+        let mut whole = std::mem::take(&mut self.scratch);
+        whole.clear();
+        let mut big: Vec<Vec<u8>> = Vec::new();
+        let random = self.random();
+        joining.finish(
+            |n| (random % n as u64) as usize,
+            |piece| match piece {
+                Piece::Bytes(bytes) => match big.last_mut() {
+                    Some(last) => last.extend_from_slice(bytes),
+                    None => whole.extend_from_slice(bytes),
+                },
+                Piece::Owned(bytes) => {
+                    if big.is_empty() {
+                        big.push(std::mem::take(&mut whole));
+                    }
+                    big.push(bytes);
+                }
+            },
+        );
+        let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
+        if big.is_empty() {
+            c.tickets.serve(ticket, &whole, &mut c.output);
+        } else {
+            c.tickets.serve_pieces(ticket, big, &mut c.output);
+        }
+        self.scratch = whole;
+        self.joins[join as usize] = joining;
+        self.free_joins.push(join);
+        self.served(conn);
+    }
+
+    /// After a ticket was served: there may be something to send, or to read again, or nobody left.
+    #[inline]
+    fn served(&mut self, conn: ConnId) {
+        let c = self.connections[conn as usize].as_mut().expect("the connection is there");
+        if c.tickets.is_empty() {
+            c.in_flight_bytes = 0;
+        }
+        if c.life == Life::Gone {
+            c.output = Default::default();
+            return self.retire(conn);
+        }
+        if !c.dirty {
+            c.dirty = true;
+            self.dirty.push(conn);
+        }
+        if c.undecoded && !c.listed {
+            self.list(conn);
+        }
+    }
+
+    /// A number from the worker's own generator (xorshift64*).
+    pub(super) fn random(&mut self) -> u64 {
+        self.seed ^= self.seed >> 12;
+        self.seed ^= self.seed << 25;
+        self.seed ^= self.seed >> 27;
+        self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Whether nothing is left to answer: no request anywhere, no reply unsent.
+    pub fn is_drained(&self) -> bool {
+        self.queue.is_empty()
+            && self.shard.is_some()
+            && self.walks.is_empty()
+            && self.mailbox.is_empty()
+            && self.connections.iter().flatten().all(|c| c.tickets.is_empty())
+    }
+
+    // ---- publishing ----
+
+    /// Sends the next batch of this turn. To be called until `Done`; in between, other workers may see a part of the turn
+    /// in their mailboxes but run nothing of it.
+    pub fn publish(&mut self) -> Publish {
+        let (next, locked) = match self.publishing {
+            Publishing::Sending { next, locked } => (next, locked),
+            Publishing::No => {
+                if self.gathering.is_none() && self.outgoing.iter().all(Option::is_none) {
+                    self.turn += 1;
+                    return Publish::Done;
+                }
+                if self.needs_lock && !self.net.lock() {
+                    return Publish::Blocked;
+                }
+                self.close_gathering();
+                self.published += 1;
+                self.publishing = Publishing::Sending { next: 0, locked: self.needs_lock };
+                return Publish::More;
+            }
+        };
+        if let Some(to) = (next..self.outgoing.len()).find(|&to| self.outgoing[to].is_some()) {
+            let mut batch = self.outgoing[to].take().expect("just seen");
+            batch.from = self.id;
+            batch.turn = self.published;
+            self.figures.batches += 1;
+            self.net.send(to, Mail::Requests(batch));
+            self.publishing = Publishing::Sending { next: to + 1, locked };
+            return Publish::More;
+        }
+        self.net.set_published(self.id, self.published);
+        if locked {
+            self.net.unlock();
+        }
+        self.figures.turns += 1;
+        self.publishing = Publishing::No;
+        self.needs_lock = false;
+        self.turn += 1;
+        Publish::Done
+    }
+
+    fn close_gathering(&mut self) {
+        let Some(mut gathering) = self.gathering.take() else { return };
+        gathering.work.from = self.id;
+        let involved: Vec<usize> = (0..gathering.involved.len()).filter(|&s| gathering.involved[s]).collect();
+        let meeting = Arc::new(super::rendezvous::Rendezvous::new(involved.len(), gathering.work));
+        for shard in involved {
+            self.batch_for(shard).rendezvous = Some(meeting.clone());
+        }
+    }
+
+    fn batch_for(&mut self, shard: usize) -> &mut Batch {
+        let pool = &mut self.batch_pool;
+        self.outgoing[shard].get_or_insert_with(|| pool.pop().unwrap_or_default())
+    }
+}

@@ -1,0 +1,134 @@
+//! What a worker does in every turn besides commands, each within a budget: expiry, walks, limits, figures.
+
+use super::super::connection::Life;
+use super::{ConnId, Worker};
+use kv_core::store::{Garbage, UnixMs};
+
+/// Entries looked at for expiry in one turn: some hundred microseconds' worth.
+const EXPIRE_BUDGET: usize = 2048;
+
+/// How long a worker may rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// There is work left: not at all.
+    None,
+    /// Only a moment: mail waits for its turn to be published.
+    Yield,
+    /// Until mail or bytes arrive, or this moment.
+    Until(UnixMs),
+    /// Until mail or bytes arrive.
+    Forever,
+}
+
+impl Worker {
+    /// Expiry, slices of walks, limits of connections, figures for INFO. What is to be freed goes into `garbage`; it may
+    /// be dropped on any thread.
+    pub fn duties(&mut self, garbage: &mut Vec<Garbage>) {
+        if let Some(shard) = self.shard.as_mut() {
+            let mut budget = EXPIRE_BUDGET;
+            // Nothing follows from an expiry yet but the shard's own count.
+            shard.expire_due(self.now, &mut budget, |_, _| {});
+            shard.take_expired(|_, _| {});
+            garbage.append(&mut shard.take_garbage());
+        }
+        if !self.walks.is_empty() {
+            self.run_walks();
+        }
+        if !self.held.is_empty() && !self.pause.is_on(self.now) {
+            for conn in std::mem::take(&mut self.held) {
+                if self.connections[conn as usize].as_ref().is_some_and(|c| c.life == Life::Open) {
+                    self.list(conn);
+                }
+            }
+        }
+        self.check_output_limits();
+        if self.now >= self.next_second {
+            self.next_second = self.now + 1000;
+            self.every_second();
+        }
+        self.publish_figures();
+    }
+
+    /// How long nothing is to be done.
+    pub fn rest(&self) -> Rest {
+        if !self.ready.is_empty() || !self.dirty.is_empty() || !self.mailbox.is_empty() {
+            return Rest::None;
+        }
+        if self.shard.is_some() && !self.queue.is_empty() {
+            return Rest::Yield;
+        }
+        if !self.walks.is_empty() && self.shard.is_some() {
+            return Rest::None;
+        }
+        let mut until = self.shard.as_ref().and_then(|s| s.next_due());
+        if !self.held.is_empty() {
+            until = Some(until.map_or(self.pause.until, |u| u.min(self.pause.until)));
+        }
+        // Idle clients are looked for once a second, and only when a limit is set.
+        if self.config.timeout > 0 && self.open > 0 {
+            until = Some(until.map_or(self.next_second, |u| u.min(self.next_second)));
+        }
+        match until {
+            Some(until) if until <= self.now => Rest::None,
+            Some(until) => Rest::Until(until),
+            None => Rest::Forever,
+        }
+    }
+
+    /// Cuts connections whose unread replies pass the limit of their class.
+    fn check_output_limits(&mut self) {
+        let limit = self.config.client_output_buffer_limit.normal;
+        if limit.hard == 0 && limit.soft == 0 {
+            return;
+        }
+        for i in 0..self.dirty.len() {
+            let id = self.dirty[i];
+            let now = self.now;
+            let Some(c) = self.connections[id as usize].as_mut() else { continue };
+            let bytes = (c.output.len() + c.tickets.bytes()) as u64;
+            let over_soft = limit.soft > 0 && bytes >= limit.soft;
+            c.over_soft_limit_since = if over_soft { c.over_soft_limit_since.or(Some(now)) } else { None };
+            let soft_for = c.over_soft_limit_since.map_or(0, |since| now - since);
+            let cut = (limit.hard > 0 && bytes >= limit.hard) || (over_soft && soft_for >= limit.soft_seconds * 1000);
+            if cut {
+                self.figures.output_limit_disconnections += 1;
+                self.kill(id);
+            }
+        }
+    }
+
+    fn every_second(&mut self) {
+        let timeout_ms = u64::from(self.config.timeout) * 1000;
+        if timeout_ms > 0 {
+            for id in 0..self.connections.len() as ConnId {
+                let now = self.now;
+                let idle = self.connections[id as usize].as_ref().is_some_and(|c| {
+                    c.life == Life::Open
+                        && c.tickets.is_empty()
+                        && now.saturating_sub(c.session.last_active) > timeout_ms
+                });
+                if idle {
+                    self.kill(id);
+                }
+            }
+        }
+        let bytes = self.connections.iter().flatten().map(|c| c.input.data.len() + c.output.len() + c.tickets.bytes());
+        self.figures.client_bytes = bytes.sum::<usize>() as u64;
+    }
+
+    fn publish_figures(&mut self) {
+        self.figures.clients = self.open as u64;
+        let stats = self.net.stats(self.id);
+        if let Some(shard) = &self.shard {
+            self.figures.used_memory = shard.used_memory() as u64;
+            self.figures.keyspace_hits = shard.stats.hits;
+            self.figures.keyspace_misses = shard.stats.misses;
+            self.figures.expired_keys = shard.stats.expired;
+            self.figures.dirty = shard.dirty;
+            for (index, db) in shard.dbs.iter().enumerate() {
+                stats.set_database(index, db.len() as u64, db.ttl_keys() as u64);
+            }
+        }
+        stats.publish(&self.figures);
+    }
+}

@@ -1,0 +1,294 @@
+//! Running what came by mail: batches, rendezvous, slices of walks; and the server's own commands.
+
+use super::super::host::Call;
+use super::super::mail::{Batch, Item, Late, Mail};
+use super::{ConnId, Walk, Worker};
+use kv_core::command::{Args, CommandError, Ctx, Handler, Outcome, RowId, Settings, Stores};
+use kv_core::resp::{Proto, Reply};
+use kv_core::store::{KeyHasher, Shard};
+use std::sync::Arc;
+
+/// How far ahead buckets and entries are fetched.
+const BUCKETS_AHEAD: usize = 16;
+const ENTRIES_AHEAD: usize = 8;
+
+impl Worker {
+    /// Runs the oldest batch of the mailbox. False: there is none, or it cannot be run yet.
+    pub fn run_mail(&mut self) -> bool {
+        let Some(batch) = self.queue.front() else { return false };
+        if self.shard.is_none() {
+            return false;
+        }
+        if self.net.published(batch.from) < batch.turn && !self.net.faults().no_published_flag {
+            return false;
+        }
+        let mut batch = self.queue.pop_front().expect("just seen");
+        self.run_batch(&mut batch);
+        if let Some(meeting) = batch.rendezvous.take() {
+            let shard = self.shard.take().expect("it is here");
+            if let Some((shards, work)) = meeting.arrive(shard) {
+                self.run_together(shards, work);
+            }
+        }
+        self.give_back(batch);
+        true
+    }
+
+    /// Sends a batch with its replies to where it came from.
+    fn give_back(&mut self, batch: Box<Batch>) {
+        if batch.from == self.id {
+            self.take_replies(batch);
+        } else {
+            let to = batch.from;
+            self.net.send(to, Mail::Replies(batch));
+        }
+    }
+
+    fn run_batch(&mut self, batch: &mut Batch) {
+        let mut replies = std::mem::take(&mut batch.replies);
+        let ahead = batch.items.len() > 1;
+        if ahead {
+            batch.items.iter().take(BUCKETS_AHEAD).for_each(|item| self.fetch_item_bucket(item));
+            batch.items.iter().take(ENTRIES_AHEAD).for_each(|item| self.fetch_item_entry(item));
+        }
+        for i in 0..batch.items.len() {
+            if ahead {
+                if let Some(item) = batch.items.get(i + BUCKETS_AHEAD) {
+                    self.fetch_item_bucket(item);
+                }
+                if let Some(item) = batch.items.get(i + ENTRIES_AHEAD) {
+                    self.fetch_item_entry(item);
+                }
+            }
+            let item = batch.items[i];
+            let before = replies.len();
+            let late = self.run_item(batch, &item, &mut replies);
+            if late {
+                replies.truncate(before);
+            }
+            batch.items[i].late = late;
+            batch.items[i].reply_end = replies.len();
+        }
+        batch.replies = replies;
+    }
+
+    #[inline]
+    fn fetch_item_bucket(&self, item: &Item) {
+        if item.key_at != 0
+            && let Some(shard) = &self.shard
+        {
+            shard.dbs[usize::from(item.db)].prefetch_bucket(item.key_hash);
+        }
+    }
+
+    #[inline]
+    fn fetch_item_entry(&self, item: &Item) {
+        if item.key_at != 0
+            && let Some(shard) = &self.shard
+        {
+            shard.dbs[usize::from(item.db)].prefetch_entry(item.key_hash);
+        }
+    }
+
+    /// Runs one item; true when its reply comes later.
+    #[inline]
+    fn run_item(&mut self, batch: &Batch, item: &Item, out: &mut Vec<u8>) -> bool {
+        let row = self.table.row(item.row);
+        let (data, words) = batch.request(item);
+        match row.spec.handler {
+            Handler::Store(_) => {
+                let shards = self.outgoing.len();
+                let shard = self.shard.as_mut().expect("batches run only while the shard is here");
+                let env = Env { shards, sliced: true, now: self.now, settings: &self.settings, hasher: &self.hasher };
+                let start = out.len();
+                let (outcome, elements) = env.run(
+                    Stores::One(shard),
+                    row.spec.handler,
+                    row.name_words,
+                    item,
+                    (data, words),
+                    out,
+                    &mut self.figures.error_replies,
+                );
+                match outcome {
+                    Outcome::Done if elements == 0 => false,
+                    // Elements without a header: their number has to travel with them.
+                    Outcome::Done => {
+                        let reply = out.split_off(start);
+                        self.send_late(batch.from, Late { dest: item.dest, reply, elements });
+                        true
+                    }
+                    Outcome::Again(cursor) => {
+                        self.walks.push_back(Walk {
+                            from: batch.from,
+                            dest: item.dest,
+                            row: item.row,
+                            db: usize::from(item.db),
+                            proto: item.proto,
+                            bytes: data[..words.last().map_or(0, |w| (w.start + w.len) as usize)].to_vec(),
+                            words: words.to_vec(),
+                            cursor,
+                            reply: out.split_off(start),
+                            elements,
+                        });
+                        true
+                    }
+                }
+            }
+            _ => {
+                let hasher: Arc<KeyHasher> = self.hasher.clone();
+                let mut args = Args::new(data, words, row.name_words, &hasher, None);
+                let start = out.len();
+                let mut reply = Vec::new();
+                let result = self.run_host(item.row, None, item.client, &mut args, item.proto, &mut reply);
+                out.extend_from_slice(&reply);
+                if let Err(error) = result {
+                    out.truncate(start);
+                    Reply::new(out, item.proto).error(&error.to_string());
+                    self.figures.error_replies += 1;
+                }
+                false
+            }
+        }
+    }
+
+    /// Runs one of the server's own commands. `conn`: the connection, when the command is about its own session.
+    pub(super) fn run_host(
+        &mut self,
+        row: RowId,
+        conn: Option<ConnId>,
+        client: u64,
+        args: &mut Args<'_>,
+        proto: Proto,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CommandError> {
+        let handler = self.host.get(row).expect("every row without a store handler has one here");
+        let mut call = Call { worker: self, conn, client, row };
+        handler(&mut call, args, &mut Reply::new(out, proto))
+    }
+
+    /// The last one to arrive: all involved shards are here, the work is done, the shards go home.
+    ///
+    /// A panic in here would leave shards in the wrong hands; the server is built so that it ends the process.
+    fn run_together(&mut self, mut shards: Vec<Box<Shard>>, mut work: Box<Batch>) {
+        self.figures.rendezvous += 1;
+        let count = self.outgoing.len();
+        let mut replies = std::mem::take(&mut work.replies);
+        for i in 0..work.items.len() {
+            let item = work.items[i];
+            let row = self.table.row(item.row);
+            let (data, words) = work.request(&item);
+            let env =
+                Env { shards: count, sliced: false, now: self.now, settings: &self.settings, hasher: &self.hasher };
+            let stores = Stores::Many(&mut shards);
+            let (outcome, _) = env.run(
+                stores,
+                row.spec.handler,
+                row.name_words,
+                &item,
+                (data, words),
+                &mut replies,
+                &mut self.figures.error_replies,
+            );
+            debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
+            work.items[i].reply_end = replies.len();
+        }
+        work.replies = replies;
+        for shard in shards {
+            if shard.index == self.id {
+                self.shard = Some(shard);
+            } else {
+                self.net.send(shard.index, Mail::Home(shard));
+            }
+        }
+        self.give_back(work);
+    }
+
+    fn send_late(&mut self, to: usize, late: Late) {
+        if to == self.id {
+            self.take_late(late);
+        } else {
+            self.net.send(to, Mail::Late(Box::new(late)));
+        }
+    }
+
+    /// One slice of each walk under way.
+    pub(super) fn run_walks(&mut self) {
+        for _ in 0..self.walks.len() {
+            let Some(mut walk) = self.walks.pop_front() else { return };
+            let Some(shard) = self.shard.as_mut() else {
+                self.walks.push_front(walk);
+                return;
+            };
+            let row = self.table.row(walk.row);
+            let Handler::Store(handler) = row.spec.handler else { unreachable!("only the store is walked") };
+            let mut args = Args::new(&walk.bytes, &walk.words, row.name_words, &self.hasher, None);
+            let mut ctx = Ctx::new(Stores::One(shard), self.outgoing.len(), self.now, walk.db, &self.settings);
+            ctx.cursor = walk.cursor;
+            let mut reply = Reply::new(&mut walk.reply, walk.proto);
+            let result = handler(&mut ctx, &mut args, &mut reply);
+            walk.elements += reply.elements();
+            match result {
+                Ok(Outcome::Again(cursor)) => {
+                    walk.cursor = cursor;
+                    self.walks.push_back(walk);
+                }
+                Ok(Outcome::Done) => {
+                    self.send_late(walk.from, Late { dest: walk.dest, reply: walk.reply, elements: walk.elements });
+                }
+                Err(error) => {
+                    let mut reply = Vec::new();
+                    Reply::new(&mut reply, walk.proto).error(&error.to_string());
+                    self.send_late(walk.from, Late { dest: walk.dest, reply, elements: 0 });
+                }
+            }
+        }
+    }
+}
+
+/// What a store handler needs besides its shards.
+struct Env<'a> {
+    shards: usize,
+    /// Whether a walk may be cut into slices.
+    sliced: bool,
+    now: u64,
+    settings: &'a Settings,
+    hasher: &'a KeyHasher,
+}
+
+impl Env<'_> {
+    /// Runs a store handler; an error becomes its reply. Gives the outcome and how many loose elements were written.
+    #[inline]
+    #[allow(clippy::too_many_arguments)]
+    fn run(
+        &self,
+        stores: Stores<'_>,
+        handler: Handler,
+        name_words: usize,
+        item: &Item,
+        (data, words): (&[u8], &[kv_core::resp::Arg]),
+        out: &mut Vec<u8>,
+        errors: &mut u64,
+    ) -> (Outcome, u64) {
+        let Handler::Store(handler) = handler else { unreachable!("only store commands travel to shards") };
+        let known = (item.key_at != 0).then_some((usize::from(item.key_at), item.key_hash));
+        let mut args = Args::new(data, words, name_words, self.hasher, known);
+        let mut ctx = Ctx::new(stores, self.shards, self.now, usize::from(item.db), self.settings);
+        ctx.touch = !item.no_touch;
+        ctx.sliced = self.sliced;
+        let before = out.len();
+        let mut reply = Reply::new(out, item.proto);
+        match handler(&mut ctx, &mut args, &mut reply) {
+            Ok(outcome) => {
+                let elements = reply.elements();
+                (outcome, elements)
+            }
+            Err(error) => {
+                out.truncate(before);
+                Reply::new(out, item.proto).error(&error.to_string());
+                *errors += 1;
+                (Outcome::Done, 0)
+            }
+        }
+    }
+}

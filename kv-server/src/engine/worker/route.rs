@@ -1,0 +1,671 @@
+//! From bytes to commands: decoding, where each request belongs, and running or sending it.
+//!
+//! Requests of the whole turn are decoded and planned first (which row, which shard, the key's hash), then run in order,
+//! a few buckets and entries being fetched into the cache ahead of the one that runs.
+
+use super::super::admission;
+use super::super::connection::{Connection, Life};
+use super::super::mail::{Batch, Dest, Item};
+use super::super::session::ReplyMode;
+use super::{ConnId, Gathering, REQUESTS_PER_TURN, Worker};
+use kv_core::command::{Args, Arity, CommandError, Ctx, Found, Handler, Outcome, Row, RowId, Spread, Stores, keys_of};
+use kv_core::resp::{Arg, Decoded, Reply, number};
+
+/// One decoded request of this turn.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    conn: ConnId,
+    /// Where it lies in its connection's input.
+    start: u32,
+    end: u32,
+    words_start: u32,
+    words_len: u32,
+    row: RowId,
+    /// Position of the first key; 0 when there is none.
+    key_at: u16,
+    key_hash: u64,
+    plan: Plan,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// No row, or the wrong number of words: an error.
+    Refuse(Refusal),
+    /// By the worker of the connection, at once.
+    Here,
+    /// By one shard.
+    Shard(u16),
+    /// Each shard its part.
+    Parts,
+    /// By all shards, each for itself.
+    All,
+    /// Several shards come together.
+    Together,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    UnknownCommand,
+    UnknownSubcommand,
+    Arity,
+}
+
+/// How far ahead buckets and entries are fetched.
+const BUCKETS_AHEAD: usize = 16;
+const ENTRIES_AHEAD: usize = 8;
+
+impl Worker {
+    /// Turns the bytes of all ready connections into requests.
+    pub fn decode(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for id in ready.drain(..) {
+            let c = self.connections[id as usize].as_mut().expect("listed connections stay");
+            c.listed = false;
+            if c.life != Life::Open {
+                self.retire(id);
+            } else {
+                self.decode_one(id);
+            }
+        }
+        // What was listed meanwhile stays listed.
+        std::mem::swap(&mut self.ready, &mut ready);
+        self.ready.append(&mut ready);
+    }
+
+    fn decode_one(&mut self, id: ConnId) {
+        let c = self.connections[id as usize].as_mut().expect("listed connections stay");
+        c.undecoded = false;
+        let mut data = std::mem::take(&mut c.input.data);
+        let mut decoder = std::mem::take(&mut c.decoder);
+        let (mut at, end) = (c.input.start, c.input.end);
+        let limits = admission::limits(&self.limits, &c.session);
+        let room = REQUESTS_PER_TURN.saturating_sub(c.tickets.len());
+        let mut count = 0;
+        let mut failure = None;
+        while at < end {
+            if count == room {
+                self.connection(id).undecoded = true;
+                break;
+            }
+            let words_start = self.words.len();
+            match decoder.decode(&mut data[at..end], &limits, &mut self.words) {
+                Ok(Decoded::Request { consumed }) => {
+                    if self.words.len() > words_start {
+                        let request = Request {
+                            conn: id,
+                            start: at as u32,
+                            end: (at + consumed) as u32,
+                            words_start: words_start as u32,
+                            words_len: (self.words.len() - words_start) as u32,
+                            row: 0,
+                            key_at: 0,
+                            key_hash: 0,
+                            plan: Plan::Here,
+                        };
+                        let request = self.plan(request, &data[at..at + consumed]);
+                        self.requests.push(request);
+                        count += 1;
+                    }
+                    at += consumed;
+                }
+                Ok(Decoded::NeedMore { .. }) => {
+                    self.words.truncate(words_start);
+                    break;
+                }
+                Err(error) => {
+                    self.words.truncate(words_start);
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        let limit = self.config.client_query_buffer_limit as usize;
+        let c = self.connections[id as usize].as_mut().expect("listed connections stay");
+        c.input.data = data;
+        c.decoder = decoder;
+        if count == 0 {
+            c.input.start = at;
+        }
+        if let Some(error) = failure {
+            c.protocol_error = Some((at, error));
+            if count == 0 {
+                self.fail(id);
+            }
+        } else if c.input.len() > limit {
+            self.figures.query_limit_disconnections += 1;
+            self.kill(id);
+        } else if count == 0 {
+            c.input.release(&mut self.input_pool);
+            if c.end_of_input && !c.undecoded {
+                self.close_after_replies(id);
+            }
+        }
+    }
+
+    /// Answers a protocol error that stands first in the input, and closes.
+    fn fail(&mut self, id: ConnId) {
+        let Some((_, error)) = self.connection(id).protocol_error.take() else { return };
+        self.figures.error_replies += 1;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let c = self.connection(id);
+        Reply::new(&mut scratch, c.session.proto).error(&error.to_string());
+        c.answer(&scratch);
+        c.input.start = c.input.end;
+        self.scratch = scratch;
+        self.mark_dirty(id);
+        self.close_after_replies(id);
+    }
+
+    /// Finds the row and the place of a request.
+    #[inline]
+    fn plan(&self, mut request: Request, data: &[u8]) -> Request {
+        let words = &self.words[request.words_start as usize..];
+        let word = |i: usize| words[i].get(data);
+        let total = words.len();
+        let row = match self.table.find(word(0), words.get(1).map(|w| w.get(data))) {
+            Found::Row(row) => row,
+            Found::UnknownCommand => {
+                request.plan = Plan::Refuse(Refusal::UnknownCommand);
+                return request;
+            }
+            Found::MissingSubcommand(row) => {
+                request.row = row;
+                request.plan = Plan::Refuse(Refusal::Arity);
+                return request;
+            }
+            Found::UnknownSubcommand(row) => {
+                request.row = row;
+                request.plan = Plan::Refuse(Refusal::UnknownSubcommand);
+                return request;
+            }
+        };
+        request.row = row;
+        let row = self.table.row(row);
+        let fits = match row.spec.arity {
+            Arity::Exactly(n) => total == usize::from(n),
+            Arity::AtLeast(n) => total >= usize::from(n),
+        };
+        if !fits {
+            request.plan = Plan::Refuse(Refusal::Arity);
+            return request;
+        }
+        let shards = self.outgoing.len();
+        match row.spec.spread {
+            Spread::Session => request.plan = Plan::Here,
+            Spread::All { .. } => request.plan = Plan::All,
+            Spread::Cursor { at } => {
+                let cursor = number::parse_i64(word(usize::from(at))).unwrap_or(0).max(0) as usize;
+                request.plan = Plan::Shard((cursor % shards) as u16);
+            }
+            Spread::Keys | Spread::Parts { .. } => {
+                let hasher = &*self.hasher;
+                let mut first: Option<(usize, u64, usize)> = None;
+                let mut several = false;
+                let mut look = |at: usize| {
+                    if first.is_some() && shards == 1 {
+                        return;
+                    }
+                    let key = hasher.key(word(at));
+                    let shard = if shards == 1 { 0 } else { hasher.place_key(key, shards) };
+                    match first {
+                        None => first = Some((at, key.hash, shard)),
+                        Some((_, _, other)) => several |= other != shard,
+                    }
+                };
+                match row.single_key {
+                    Some(at) if usize::from(at) < total => look(usize::from(at)),
+                    _ => keys_of(row.spec, total, word, look),
+                }
+                request.plan = match first {
+                    None => Plan::Shard(self.id as u16),
+                    Some((at, hash, shard)) => {
+                        request.key_at = at.min(usize::from(u16::MAX)) as u16;
+                        request.key_hash = hash;
+                        if !several {
+                            Plan::Shard(shard as u16)
+                        } else if matches!(row.spec.spread, Spread::Parts { .. }) {
+                            Plan::Parts
+                        } else {
+                            Plan::Together
+                        }
+                    }
+                };
+            }
+        }
+        request
+    }
+
+    /// Runs the requests of this turn: those for the own shard in place, the others into the turn's batches.
+    pub fn run_local(&mut self) {
+        let requests = std::mem::take(&mut self.requests);
+        let words = std::mem::take(&mut self.words);
+        // What stands in the mailbox before us runs before us.
+        let in_place = !self.is_stalled();
+        let ahead = in_place && requests.len() > 1;
+        if ahead {
+            requests.iter().take(BUCKETS_AHEAD).for_each(|r| self.fetch_bucket(r));
+            requests.iter().take(ENTRIES_AHEAD).for_each(|r| self.fetch_entry(r));
+        }
+        let mut i = 0;
+        while i < requests.len() {
+            let conn = requests[i].conn;
+            let data = std::mem::take(&mut self.connection(conn).input.data);
+            let first = i;
+            let mut stopped = None;
+            while i < requests.len() && requests[i].conn == conn {
+                if ahead {
+                    if let Some(r) = requests.get(i + BUCKETS_AHEAD) {
+                        self.fetch_bucket(r);
+                    }
+                    if let Some(r) = requests.get(i + ENTRIES_AHEAD) {
+                        self.fetch_entry(r);
+                    }
+                }
+                let request = &requests[i];
+                if stopped.is_none() && !self.run_request(request, &data, &words, in_place) {
+                    stopped = Some(request.start);
+                }
+                i += 1;
+            }
+            self.figures.commands += (i - first) as u64;
+            let last_end = requests[i - 1].end;
+            self.after_requests(conn, data, stopped, last_end);
+        }
+        self.requests = requests;
+        self.requests.clear();
+        self.words = words;
+        self.words.clear();
+        if self.words.capacity() > 1 << 16 {
+            self.words = Vec::new();
+        }
+    }
+
+    /// Puts a connection's input back after its requests of this turn have run, or from `stopped` on have not.
+    fn after_requests(&mut self, conn: ConnId, data: Vec<u8>, stopped: Option<u32>, last_end: u32) {
+        let now = self.now;
+        let c = self.connections[conn as usize].as_mut().expect("it has just run requests");
+        c.session.last_active = now;
+        c.input.data = data;
+        match stopped {
+            Some(start) => {
+                c.input.start = start as usize;
+                c.decoder = Default::default();
+                c.protocol_error = None;
+                c.undecoded = true;
+            }
+            None => c.input.start = last_end as usize,
+        }
+        let failed = c.protocol_error.is_some();
+        if c.life == Life::Open && !failed {
+            c.input.release(&mut self.input_pool);
+            if c.end_of_input && !c.undecoded {
+                self.close_after_replies(conn);
+            } else if c.undecoded && c.tickets.len() < REQUESTS_PER_TURN && self.held.last() != Some(&conn) {
+                self.list(conn);
+            }
+        } else if failed {
+            self.fail(conn);
+        }
+        let c = self.connections[conn as usize].as_mut().expect("it has just run requests");
+        if !c.output.is_empty() && !c.dirty {
+            c.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    #[inline]
+    fn fetch_bucket(&self, request: &Request) {
+        if request.key_at != 0 && request.plan == Plan::Shard(self.id as u16) {
+            let db = self.connections[request.conn as usize].as_ref().map_or(0, |c| c.session.db);
+            if let Some(shard) = &self.shard {
+                shard.dbs[db].prefetch_bucket(request.key_hash);
+            }
+        }
+    }
+
+    #[inline]
+    fn fetch_entry(&self, request: &Request) {
+        if request.key_at != 0 && request.plan == Plan::Shard(self.id as u16) {
+            let db = self.connections[request.conn as usize].as_ref().map_or(0, |c| c.session.db);
+            if let Some(shard) = &self.shard {
+                shard.dbs[db].prefetch_entry(request.key_hash);
+            }
+        }
+    }
+
+    /// Runs or sends one request. False: it has to wait for a later turn, and its connection's others with it.
+    fn run_request(&mut self, request: &Request, data: &[u8], words: &[Arg], in_place: bool) -> bool {
+        let row = self.table.row(request.row);
+        let words = &words[request.words_start as usize..][..request.words_len as usize];
+        let data = &data[request.start as usize..request.end as usize];
+        let turn = self.turn;
+        let faults = self.net.faults();
+        let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
+        if c.life != Life::Open {
+            return true; // QUIT or CLIENT KILL stood before: the rest is not run
+        }
+        let mute = c.next_is_mute();
+        if let Plan::Refuse(refusal) = request.plan {
+            let text = refusal_text(refusal, row, data, words);
+            self.refuse(request.conn, &text, mute);
+            return true;
+        }
+        c.session.last_command = &row.full_name;
+        if let Some(error) = admission::refusal(row, &c.session) {
+            self.refuse(request.conn, &error.to_string(), mute);
+            return true;
+        }
+        if self.pause.holds(row, self.now) {
+            self.held.push(request.conn);
+            return false;
+        }
+        let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
+        let follows = c.queued_in == turn && !faults.no_connection_order;
+        let in_rendezvous = c.rendezvous_in == turn;
+        match request.plan {
+            Plan::Here => self.run_host_here(request, row, data, words),
+            Plan::Shard(shard) if usize::from(shard) == self.id && in_place && !follows => {
+                self.run_in_place(request, row, data, words, mute);
+            }
+            // What runs on shards one by one cannot stand behind a rendezvous in one turn: it waits for the next.
+            _ if in_rendezvous && !matches!(row.spec.spread, Spread::Keys | Spread::Parts { .. }) => return false,
+            Plan::Shard(_) | Plan::Parts | Plan::Together if in_rendezvous || request.plan == Plan::Together => {
+                self.gather(request, row, data, words, mute);
+            }
+            Plan::Shard(shard) => {
+                let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
+                c.queued_in = turn;
+                c.in_flight_bytes += data.len();
+                let ticket = c.tickets.wait(mute);
+                let item = c.item(request, Dest::Ticket { conn: request.conn, ticket });
+                self.batch_for(usize::from(shard)).push_item(item, words, data);
+                if usize::from(shard) != self.id {
+                    self.figures.remote_requests += 1;
+                }
+            }
+            Plan::Parts => self.send_parts(request, row, data, words, mute),
+            Plan::All => self.send_to_all(request, row, data, words, mute),
+            Plan::Together | Plan::Refuse(_) => unreachable!("handled above"),
+        }
+        true
+    }
+
+    /// The common case: the handler writes straight into the connection's output.
+    #[inline]
+    fn run_in_place(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
+        let Handler::Store(handler) = row.spec.handler else {
+            return self.run_host_here(request, row, data, words);
+        };
+        let shards = self.outgoing.len();
+        let shard = self.shard.as_mut().expect("requests run in place only while the shard is here");
+        let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
+        let known = (request.key_at != 0).then_some((usize::from(request.key_at), request.key_hash));
+        let mut args = Args::new(data, words, row.name_words, &self.hasher, known);
+        let mut ctx = Ctx::new(Stores::One(shard), shards, self.now, c.session.db, &self.settings);
+        ctx.touch = !c.session.no_touch;
+        ctx.sliced = false;
+        let direct = c.tickets.is_empty();
+        if direct && c.output.tail.capacity() == 0 {
+            c.output.tail = self.output_pool.pop().unwrap_or_default();
+        }
+        let out = if direct {
+            &mut c.output.tail
+        } else {
+            self.scratch.clear();
+            &mut self.scratch
+        };
+        let before = out.len();
+        let mut reply = Reply::new(out, c.session.proto);
+        match handler(&mut ctx, &mut args, &mut reply) {
+            Ok(outcome) => debug_assert!(outcome == Outcome::Done, "walks are cut only where they may go on"),
+            Err(error) => {
+                out.truncate(before);
+                Reply::new(out, c.session.proto).error(&error.to_string());
+                self.figures.error_replies += 1;
+            }
+        }
+        if mute {
+            out.truncate(before);
+        }
+        if !direct {
+            c.tickets.ready(&self.scratch);
+        }
+    }
+
+    /// A command of the session or the server, on this worker, now.
+    fn run_host_here(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg]) {
+        let mut out = Vec::new();
+        let (proto, client) = {
+            let c = self.connection(request.conn);
+            (c.session.proto, c.session.id)
+        };
+        let hasher = self.hasher.clone();
+        let mut args = Args::new(data, words, row.name_words, &hasher, None);
+        let result = match row.spec.handler {
+            Handler::Store(handler) => {
+                // Keyless and harmless (WAIT): needs no shard of its own, but a context wants one.
+                match self.shard.as_mut() {
+                    Some(shard) => {
+                        let shards = self.outgoing.len();
+                        let mut ctx = Ctx::new(Stores::One(shard), shards, self.now, 0, &self.settings);
+                        handler(&mut ctx, &mut args, &mut Reply::new(&mut out, proto)).map(|_| ())
+                    }
+                    None => Err(CommandError::err("the shard is busy, try again")),
+                }
+            }
+            _ => self.run_host(request.row, Some(request.conn), client, &mut args, proto, &mut out),
+        };
+        let c = self.connection(request.conn);
+        let proto = c.session.proto; // HELLO answers in the protocol it chose
+        if let Err(error) = result {
+            out.clear();
+            Reply::new(&mut out, proto).error(&error.to_string());
+            self.figures.error_replies += 1;
+        }
+        let c = self.connection(request.conn);
+        // Also after CLIENT REPLY itself, which decides about its own reply.
+        if c.session.reply_mode == ReplyMode::On {
+            c.answer(&out);
+        }
+        self.mark_dirty(request.conn);
+    }
+
+    /// An error in place of a reply.
+    fn refuse(&mut self, conn: ConnId, text: &str, mute: bool) {
+        self.figures.error_replies += 1;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let c = self.connection(conn);
+        Reply::new(&mut scratch, c.session.proto).error(text);
+        if !mute {
+            c.answer(&scratch);
+        }
+        self.scratch = scratch;
+    }
+
+    fn begin_join(&mut self, request: &Request, join: kv_core::command::Join, parts: usize, mute: bool) -> u32 {
+        let id = self.free_joins.pop().unwrap_or_else(|| {
+            self.joins.push(Default::default());
+            (self.joins.len() - 1) as u32
+        });
+        let turn = self.turn;
+        let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
+        c.queued_in = turn;
+        c.in_flight_bytes += (request.end - request.start) as usize;
+        let ticket = c.tickets.wait(mute);
+        self.joins[id as usize].begin(request.conn, ticket, c.session.proto, join, parts);
+        self.needs_lock = true;
+        id
+    }
+
+    /// Each involved shard gets the command with its own keys.
+    fn send_parts(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
+        let Spread::Parts { unit, join } = row.spec.spread else { unreachable!("planned as parts") };
+        let (first, unit) = (usize::from(request.key_at), usize::from(unit));
+        if (words.len() - first) % unit != 0 {
+            let text = CommandError::WrongArity(row.full_name.clone()).to_string();
+            return self.refuse(request.conn, &text, mute);
+        }
+        let shards = self.outgoing.len();
+        let mut keys = std::mem::take(&mut self.key_shards);
+        keys.clear();
+        let mut parts = 0;
+        for at in (first..words.len()).step_by(unit) {
+            let key = self.hasher.key(words[at].get(data));
+            let shard = self.hasher.place_key(key, shards);
+            if self.part_of[shard] == u16::MAX {
+                self.part_of[shard] = parts;
+                parts += 1;
+            }
+            keys.push((shard as u16, key.hash));
+        }
+        let id = self.begin_join(request, join, usize::from(parts), mute);
+        let c = self.connections[request.conn as usize].as_ref().expect("it has requests");
+        let template = c.item(request, Dest::Join { join: id, part: 0 });
+        for (i, &(shard, key_hash)) in keys.iter().enumerate() {
+            let part = self.part_of[usize::from(shard)];
+            self.joins[id as usize].key_goes_to(part);
+            let dest = Dest::Join { join: id, part };
+            let batch = self.batch_for(usize::from(shard));
+            let begun =
+                batch.items.last().is_some_and(|item| matches!(item.dest, Dest::Join { join, .. } if join == id));
+            if !begun {
+                batch.push_item(Item { key_hash, dest, ..template }, &words[..first], data);
+            }
+            let item = batch.items.last_mut().expect("just begun");
+            item.words_len += unit as u32;
+            let bytes_start = item.bytes_start;
+            let at = first + i * unit;
+            words[at..at + unit].iter().for_each(|w| batch.push_word(bytes_start, w.get(data)));
+        }
+        for &(shard, _) in &keys {
+            self.part_of[usize::from(shard)] = u16::MAX;
+        }
+        self.key_shards = keys;
+    }
+
+    /// Every worker gets the command.
+    fn send_to_all(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
+        let Spread::All { join } = row.spec.spread else { unreachable!("planned for all") };
+        let shards = self.outgoing.len();
+        let id = self.begin_join(request, join, shards, mute);
+        for shard in 0..shards {
+            let c = self.connections[request.conn as usize].as_ref().expect("it has requests");
+            let item = c.item(request, Dest::Join { join: id, part: shard as u16 });
+            self.batch_for(shard).push_item(item, words, data);
+        }
+    }
+
+    /// Into the turn's rendezvous: a command over several shards, and what follows it on its connection.
+    fn gather(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
+        let shards = self.outgoing.len();
+        let turn = self.turn;
+        let pool = &mut self.batch_pool;
+        let gathering = self
+            .gathering
+            .get_or_insert_with(|| Gathering { work: pool.pop().unwrap_or_default(), involved: vec![false; shards] });
+        let hasher = &*self.hasher;
+        if let Plan::Shard(shard) = request.plan {
+            gathering.involved[usize::from(shard)] = true;
+        }
+        keys_of(
+            row.spec,
+            words.len(),
+            |i| words[i].get(data),
+            |at| gathering.involved[hasher.place_key(hasher.key(words[at].get(data)), shards)] = true,
+        );
+        let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
+        c.queued_in = turn;
+        c.rendezvous_in = turn;
+        c.in_flight_bytes += data.len();
+        let ticket = c.tickets.wait(mute);
+        let item = c.item(request, Dest::Ticket { conn: request.conn, ticket });
+        gathering.work.push_item(item, words, data);
+        self.needs_lock = true;
+    }
+}
+
+impl Connection {
+    /// A reply that is ready now.
+    pub fn answer(&mut self, reply: &[u8]) {
+        if self.tickets.is_empty() {
+            self.output.push(reply);
+        } else {
+            self.tickets.ready(reply);
+        }
+    }
+
+    /// A request as it travels, still without its words.
+    fn item(&self, request: &Request, dest: Dest) -> Item {
+        Item {
+            row: request.row,
+            db: self.session.db as u16,
+            proto: self.session.proto,
+            no_touch: self.session.no_touch,
+            key_at: request.key_at,
+            key_hash: request.key_hash,
+            bytes_start: 0,
+            words_start: 0,
+            words_len: 0,
+            dest,
+            client: self.session.id,
+            reply_end: 0,
+            late: false,
+        }
+    }
+
+    /// Whether the reply of the command at hand is not to be sent (CLIENT REPLY).
+    #[inline]
+    fn next_is_mute(&mut self) -> bool {
+        match self.session.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::SkipNext => {
+                self.session.reply_mode = ReplyMode::Skipping;
+                true
+            }
+            ReplyMode::Skipping => {
+                self.session.reply_mode = ReplyMode::On;
+                false
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// Adds a request with its words.
+    fn push_item(&mut self, mut item: Item, words: &[Arg], data: &[u8]) {
+        item.bytes_start = self.bytes.len();
+        item.words_start = self.words.len() as u32;
+        item.words_len = words.len() as u32;
+        words.iter().for_each(|w| self.push_word(item.bytes_start, w.get(data)));
+        self.items.push(item);
+    }
+}
+
+/// The words of Redis for a request that names no command, or has the wrong number of words.
+fn refusal_text(refusal: Refusal, row: &Row, data: &[u8], words: &[Arg]) -> String {
+    /// At most so many bytes of the client's words are repeated to it.
+    const ECHO_BYTES: usize = 128;
+    let text = |w: &Arg, most: usize| {
+        let bytes = w.get(data);
+        String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned()
+    };
+    match refusal {
+        Refusal::Arity => CommandError::WrongArity(row.full_name.clone()).to_string(),
+        Refusal::UnknownSubcommand => {
+            format!("ERR unknown subcommand '{}'. Try {} HELP.", text(&words[1], ECHO_BYTES), row.spec.name)
+        }
+        Refusal::UnknownCommand => {
+            let mut args = String::new();
+            for word in &words[1..] {
+                if args.len() >= ECHO_BYTES {
+                    break;
+                }
+                args.push_str(&format!("'{}' ", text(word, ECHO_BYTES - args.len())));
+            }
+            format!("ERR unknown command '{}', with args beginning with: {args}", text(&words[0], ECHO_BYTES))
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One worker's thread: sockets in, a turn of the engine, sockets out.
+//!
+//! Readiness is edge-triggered: a socket whose last read filled the space offered is read again in the next turn without
+//! asking; a shorter read has emptied it. One read and one write per connection and turn.
+
+use super::Shared;
+use super::socket::Stream;
+use crate::engine::worker::Rest;
+use crate::engine::{ConnId, Publish, Session, Worker};
+use crossbeam_channel::{Receiver, Sender};
+use kv_core::store::Garbage;
+use mio::{Events, Poll, Token};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub const WAKE: Token = Token(usize::MAX);
+const EVENTS: usize = 1024;
+
+/// A connection on its way from the acceptor.
+pub struct NewConnection {
+    pub stream: Stream,
+    pub peer: String,
+    pub local: String,
+    pub unix_socket: bool,
+}
+
+struct Socket {
+    stream: Stream,
+    /// In the list of sockets to read.
+    readable: bool,
+    /// The peer has closed its side: reading goes on until it says so.
+    read_closed: bool,
+    /// The last write did not take everything; an event will tell when to go on.
+    blocked: bool,
+}
+
+pub struct EventLoop {
+    worker: Worker,
+    poll: Poll,
+    incoming: Receiver<NewConnection>,
+    shared: Arc<Shared>,
+    trash: Sender<Vec<Garbage>>,
+    sockets: Vec<Option<Socket>>,
+    readable: Vec<ConnId>,
+    dirty: Vec<ConnId>,
+    garbage: Vec<Garbage>,
+}
+
+impl EventLoop {
+    pub fn new(
+        worker: Worker,
+        poll: Poll,
+        incoming: Receiver<NewConnection>,
+        shared: Arc<Shared>,
+        trash: Sender<Vec<Garbage>>,
+    ) -> EventLoop {
+        EventLoop {
+            worker,
+            poll,
+            incoming,
+            shared,
+            trash,
+            sockets: Vec::new(),
+            readable: Vec::new(),
+            dirty: Vec::new(),
+            garbage: Vec::new(),
+        }
+    }
+
+    /// Runs until the server stops and nothing is left to answer.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut drained = false;
+        loop {
+            self.wait(&mut events);
+            let stopping = self.shared.is_stopping();
+            for event in &events {
+                if event.token() == WAKE {
+                    continue;
+                }
+                let id = event.token().0 as ConnId;
+                // An event of a socket closed earlier in this round may still be in the list.
+                let Some(Some(socket)) = self.sockets.get_mut(id as usize) else { continue };
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    socket.read_closed |= event.is_read_closed() || event.is_error();
+                    if !socket.readable {
+                        socket.readable = true;
+                        self.readable.push(id);
+                    }
+                }
+                if event.is_writable() && socket.blocked {
+                    socket.blocked = false;
+                    self.flush(id);
+                }
+            }
+            while let Ok(new) = self.incoming.try_recv() {
+                self.accept(new);
+            }
+            if !stopping {
+                self.read();
+            }
+            self.turn();
+            if stopping {
+                if !drained && self.worker.is_drained() {
+                    drained = true;
+                    self.shared.drained.fetch_add(1, Ordering::SeqCst);
+                    (0..self.shared.net.workers()).for_each(|w| self.shared.net.wake(w));
+                }
+                if self.shared.drained.load(Ordering::SeqCst) == self.shared.net.workers() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something happens, if nothing is left to do.
+    fn wait(&mut self, events: &mut Events) {
+        let net = &self.shared.net;
+        let id = self.worker.id();
+        let rest = if self.shared.is_stopping() { Rest::Yield } else { self.worker.rest() };
+        let mut timeout = match rest {
+            Rest::None => Some(Duration::ZERO),
+            Rest::Yield => {
+                std::thread::yield_now();
+                Some(Duration::ZERO)
+            }
+            Rest::Until(moment) => {
+                let now = self.shared.clock.now_us();
+                Some(Duration::from_micros((moment * 1000).saturating_sub(now)))
+            }
+            Rest::Forever => None,
+        };
+        // Sockets known to be readable are not waited for; those of connections that may not be read from now are.
+        if timeout != Some(Duration::ZERO) {
+            let (worker, sockets) = (&mut self.worker, &self.sockets);
+            if self.readable.iter().any(|&c| sockets[c as usize].is_some() && worker.wants_input(c)) {
+                timeout = Some(Duration::ZERO);
+            }
+        }
+        if timeout != Some(Duration::ZERO) {
+            net.falls_asleep(id);
+            if self.worker.has_mail() || !self.incoming.is_empty() || self.shared.is_stopping() {
+                timeout = Some(Duration::ZERO);
+            }
+        }
+        let result = self.poll.poll(events, timeout);
+        net.is_awake(id);
+        if let Err(error) = result
+            && error.kind() != ErrorKind::Interrupted
+        {
+            panic!("an event loop cannot wait for its sockets: {error}");
+        }
+    }
+
+    /// The steps of a turn, in the order that the engine's rule demands.
+    fn turn(&mut self) {
+        self.worker.decode();
+        self.worker.take_mail();
+        self.worker.set_time(self.shared.clock.now_us());
+        while self.worker.run_mail() {}
+        self.worker.run_local();
+        loop {
+            match self.worker.publish() {
+                Publish::Done => break,
+                Publish::More => {}
+                // The holder only sends a few batches; if it lost its core, this gives it back.
+                Publish::Blocked => std::thread::yield_now(),
+            }
+        }
+        self.worker.duties(&mut self.garbage);
+        if !self.garbage.is_empty() {
+            // The reclaimer lives as long as the workers.
+            let _ = self.trash.send(std::mem::take(&mut self.garbage));
+        }
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.worker.take_dirty(&mut dirty);
+        for &id in &dirty {
+            self.flush(id);
+        }
+        self.dirty = dirty;
+    }
+
+    fn accept(&mut self, mut new: NewConnection) {
+        let now_us = self.shared.clock.now_us();
+        self.worker.set_time(now_us);
+        let number = self.shared.net.next_client();
+        let authenticated = !self.worker.config().requirepass.is_set();
+        let mut session = Session::new(number, new.peer, new.local, now_us / 1000, authenticated);
+        session.unix_socket = new.unix_socket;
+        let id = self.worker.connect(session);
+        if let Err(error) = new.stream.register(self.poll.registry(), Token(id as usize)) {
+            super::machine::log(&format!("a connection could not be watched: {error}"));
+            self.worker.disconnected(id);
+            return self.shared.net.remove_connection(self.worker.id());
+        }
+        if self.sockets.len() <= id as usize {
+            self.sockets.resize_with(id as usize + 1, || None);
+        }
+        let socket = Socket { stream: new.stream, readable: true, read_closed: false, blocked: false };
+        self.sockets[id as usize] = Some(socket);
+        self.readable.push(id);
+    }
+
+    /// One read of each socket that has something.
+    fn read(&mut self) {
+        let mut kept = 0;
+        for i in 0..self.readable.len() {
+            let id = self.readable[i];
+            if self.read_one(id) {
+                self.readable[kept] = id;
+                kept += 1;
+            }
+        }
+        self.readable.truncate(kept);
+    }
+
+    /// Whether there may be more to read.
+    fn read_one(&mut self, id: ConnId) -> bool {
+        let Some(Some(socket)) = self.sockets.get_mut(id as usize) else { return false };
+        if !self.worker.wants_input(id) {
+            return true;
+        }
+        let space = self.worker.input_space(id);
+        let len = space.len();
+        let more = match socket.stream.read(space) {
+            Ok(0) => {
+                self.worker.end_of_input(id);
+                false
+            }
+            Ok(n) => {
+                self.worker.received(id, n);
+                n == len || socket.read_closed
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.worker.nothing_received(id);
+                false
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            Err(_) => {
+                self.close(id);
+                return false;
+            }
+        };
+        if let Some(Some(socket)) = self.sockets.get_mut(id as usize) {
+            socket.readable = more;
+        }
+        more
+    }
+
+    /// Writes what there is to write; closes what is to be closed.
+    fn flush(&mut self, id: ConnId) {
+        let Some(Some(socket)) = self.sockets.get_mut(id as usize) else { return };
+        while !socket.blocked && !self.worker.should_close(id) {
+            let bytes = self.worker.output(id);
+            if bytes.is_empty() {
+                break;
+            }
+            let len = bytes.len();
+            match socket.stream.write(bytes) {
+                Ok(n) => {
+                    self.worker.sent(id, n);
+                    // A short write has filled the socket: the next would only be refused.
+                    socket.blocked = n < len;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => socket.blocked = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.close(id),
+            }
+        }
+        if self.worker.should_close(id) {
+            self.close(id);
+        }
+    }
+
+    fn close(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.get_mut(id as usize).and_then(Option::take) {
+            drop(socket);
+            self.worker.disconnected(id);
+            self.shared.net.remove_connection(self.worker.id());
+        }
+    }
+}
