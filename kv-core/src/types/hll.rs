@@ -147,7 +147,7 @@ impl Registers {
     /// Adds these elements to a value, which then has no valid cached count.
     ///
     /// `dense` makes the value dense even if it could stay sparse: Redis does so when one of the merged values was dense.
-    /// Errors: as `add`; a part may have been added.
+    /// Errors: as `add`, but a part may have been added.
     pub fn store_into(&self, value: &mut Vec<u8>, dense: bool, sparse_max: usize) -> Result<(), Corrupt> {
         check_header(value)?;
         if dense {

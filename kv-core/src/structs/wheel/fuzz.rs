@@ -190,12 +190,13 @@ impl Model {
 
     /// Goes from one moment with work to the next, as an idle server does, until nothing is left.
     fn fire_all(&mut self) {
+        // A deadline in a thousand years takes 16 turns through all levels.
         let count = self.entries.len();
         let mut calls = 0;
         while self.entries.values().any(|entry| entry.deadline < LAST_MOMENT) {
             self.sleep_until_due();
             calls += 1;
-            assert!(calls < 10 + 12 * count, "seed {}: {calls} calls for {count} tokens", self.seed);
+            assert!(calls < 10 + 200 * count, "seed {}: {calls} calls for {count} tokens", self.seed);
         }
         self.wheel.check();
     }
