@@ -138,7 +138,7 @@ struct Progress {
     base: usize,
     /// The first byte that is not understood yet; the first one of a bulk while `bulk` is set.
     at: usize,
-    /// The end of the line that begins at `at` was looked for up to here.
+    /// The end of the line that begins at `at` was looked for up to here; or this lies before `at` and says nothing.
     scanned: usize,
     /// Arguments still to come; 0 before the count was read.
     missing: usize,
@@ -340,7 +340,6 @@ fn long_number_line(input: &[u8], progress: &mut Progress, limits: &Limits) -> N
             // Where the marker itself is the CR there is no number.
             let text = input.get(progress.at + 1..cr).unwrap_or_default();
             progress.at = cr + 2;
-            progress.scanned = 0;
             parse_i64(text).map_or(NumberLine::NoNumber, NumberLine::Number)
         }
         Ok(cr) => {
@@ -387,7 +386,6 @@ fn line(input: &mut [u8], progress: &mut Progress, limits: &Limits, args: &mut V
     }
     split_in_place(&mut input[..end], start, args)?;
     progress.at = lf + 1;
-    progress.scanned = 0;
     Ok(true)
 }
 

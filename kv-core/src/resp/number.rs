@@ -2,7 +2,8 @@
 //!
 //! Integers are strict: what parses prints as the same bytes, so a value that looks like a number can be stored as
 //! one. Floats are what C's `strtod` takes, but for blanks and NaN: hexadecimal ones and `Infinity` too. Doubles print
-//! in the shortest form that reads back as the same value, arranged as Redis does since 7.2 (7.0: `%.17g`).
+//! in the shortest form that reads back as the same value, arranged as Redis does since 7.2 (7.0: `%.17g`). Redis's own
+//! printer rarely misses the shortest form: 12345678901200000000 is 12345678901199999000 there.
 
 mod extended;
 

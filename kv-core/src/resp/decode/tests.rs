@@ -312,7 +312,7 @@ fn bytes_that_were_understood_are_not_looked_at_again() {
 /// The same for what was searched for a line's end.
 #[test]
 fn an_unfinished_line_is_searched_once() {
-    for (start, piece) in [(&b"ECHO "[..], b'x'), (b"*", b'1'), (b"*1\r\n$", b'1')] {
+    for (start, piece, end) in [(&b"ECHO "[..], b'x', b'\n'), (b"*", b'1', b'\r'), (b"*1\r\n$", b'1', b'\r')] {
         let (mut decoder, mut args) = (Decoder::default(), Vec::new());
         let mut input = start.to_vec();
         for _ in 0..1000 {
@@ -320,6 +320,9 @@ fn an_unfinished_line_is_searched_once() {
             let decoded = decoder.decode(&mut input, &Limits::default(), &mut args);
             assert_eq!(decoded, Ok(Decoded::NeedMore { want: input.len() + 1 }));
             assert_eq!(decoder.progress.scanned, input.len());
+            // An end behind the decoder's back.
+            let last = input.len() - 1;
+            input[last] = end;
         }
     }
 }
