@@ -29,6 +29,9 @@ pub struct Settings {
     pub hll_sparse_max: usize,
 }
 
+/// Takes the database, the key and what happened to it.
+pub type OnWrite<'a> = &'a mut dyn FnMut(usize, &[u8], Event);
+
 pub struct Ctx<'a> {
     stores: Stores<'a>,
     /// How many shards there are in all.
@@ -44,11 +47,13 @@ pub struct Ctx<'a> {
     /// Whether an access counts as a use of the key (CLIENT NO-TOUCH, rows with NO_TOUCH).
     pub touch: bool,
     pub settings: &'a Settings,
+    /// Is told every event of every write.
+    pub on_write: Option<OnWrite<'a>>,
 }
 
 impl<'a> Ctx<'a> {
     pub fn new(stores: Stores<'a>, shards: usize, now: UnixMs, db_index: usize, settings: &'a Settings) -> Ctx<'a> {
-        Ctx { stores, shards, now, db_index, cursor: 0, sliced: true, touch: true, settings }
+        Ctx { stores, shards, now, db_index, cursor: 0, sliced: true, touch: true, settings, on_write: None }
     }
 
     /// The shard of a key.
@@ -200,10 +205,21 @@ impl<'a> Ctx<'a> {
 
     /// As `wrote`, for a key of another database than the session's.
     #[inline]
-    pub fn wrote_in(&mut self, _db: usize, key: Key<'_>, _event: Event) {
+    pub fn wrote_in(&mut self, db: usize, key: Key<'_>, event: Event) {
         self.shard(key).dirty += 1;
+        self.tell(db, key, event);
     }
+
     /// A further event of a write that was said: SET with an expiry is `set` and `expire`, but one write.
     #[inline]
-    pub fn also(&mut self, _key: Key<'_>, _event: Event) {}
+    pub fn also(&mut self, key: Key<'_>, event: Event) {
+        self.tell(self.db_index, key, event);
+    }
+
+    #[inline]
+    fn tell(&mut self, db: usize, key: Key<'_>, event: Event) {
+        if let Some(on_write) = &mut self.on_write {
+            on_write(db, key.bytes, event);
+        }
+    }
 }

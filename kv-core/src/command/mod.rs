@@ -14,7 +14,7 @@ mod row;
 mod table;
 
 pub use args::Args;
-pub use ctx::{Ctx, Outcome, Settings, Stores};
+pub use ctx::{Ctx, OnWrite, Outcome, Settings, Stores};
 pub use error::CommandError;
 pub use event::Event;
 pub use keys::{Begin, Find, KeyAccess, KeySpec, keys_of};

@@ -4,8 +4,12 @@ use crate::command::Arity::{AtLeast, Exactly};
 use crate::command::{CommandSpec, Flags, Group, Handler, Spread, row};
 
 const HOST: Handler = Handler::Host;
-const SESSION: Flags =
-    Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY).and(Flags::NEVER_PAUSED);
+const SESSION: Flags = Flags::NOSCRIPT
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::FAST)
+    .and(Flags::ALLOW_BUSY)
+    .and(Flags::NEVER_PAUSED);
 
 const fn session(spec: CommandSpec) -> CommandSpec {
     spec.group(Group::Connection).spread(Spread::Session).complexity("O(1)")

@@ -10,7 +10,7 @@ use crate::command::{
 };
 use crate::resp::{Reply, number};
 use crate::store::entry::ACCESS_BITS;
-use crate::store::{EntryRef, Key, UnixMs, Value};
+use crate::store::{Db, EntryRef, Key, Shard, UnixMs, Value};
 use crate::types::pattern;
 use Outcome::Done;
 
@@ -262,8 +262,9 @@ fn exists(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, 
     count_existing(ctx, args, reply)
 }
 
-/// Differs from EXISTS by its row: that one does not mark the keys as used.
+/// Differs from EXISTS in that it marks the keys as used, even under CLIENT NO-TOUCH.
 fn touch(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    ctx.touch = true;
     count_existing(ctx, args, reply)
 }
 
@@ -663,12 +664,30 @@ fn scan(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
 /// Reply: bulk, or nil when there are no keys here.
 fn randomkey(ctx: &mut Ctx, _args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let (now, index) = (ctx.now, ctx.db_index);
-    let shard = ctx.this_shard();
-    match shard.dbs[index].random(&mut shard.random, now) {
+    let Shard { dbs, random, .. } = ctx.this_shard();
+    let db = &dbs[index];
+    match db.random(random, now) {
         Some(entry) => reply.bulk(entry.key()),
-        None => reply.nil(),
+        None => match first_found(db, now) {
+            Some(key) => reply.bulk(&key),
+            None => reply.nil(),
+        },
     }
     Ok(Done)
+}
+
+/// The first key a walk meets: for the moment when nearly all have just expired and luck does not find another one.
+fn first_found(db: &Db, now: UnixMs) -> Option<Vec<u8>> {
+    let (mut cursor, mut found) = (0, None);
+    for _ in 0..SCAN_WORK_MAX {
+        cursor = db.scan(cursor, now, |entry| {
+            found.get_or_insert_with(|| entry.key().to_vec());
+        });
+        if cursor == 0 || found.is_some() {
+            break;
+        }
+    }
+    found
 }
 
 /// Reply: int, the keys of this shard; some may be due and not yet removed.

@@ -369,6 +369,7 @@ fn getex(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
         return Ok(Done);
     };
     let mut digits = itoa::Buffer::new();
+    let had_expiry = entry.expire_at().is_some();
     let value = text(entry, &mut digits)?;
     let expire = match options.expire {
         Some((span, number)) => Some((span, span.moment(number, now, "getex")?)),
@@ -384,7 +385,10 @@ fn getex(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
             ctx.set_expire(key, Some(moment));
             ctx.wrote(key, Event::Expire);
         }
-        None if options.persist && ctx.set_expire(key, None) => ctx.wrote(key, Event::Persist),
+        None if options.persist && had_expiry => {
+            ctx.set_expire(key, None);
+            ctx.wrote(key, Event::Persist);
+        }
         None => {}
     }
     Ok(Done)

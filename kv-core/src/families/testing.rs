@@ -3,7 +3,7 @@
 //! It carries commands out as the server does (by row: on the shards of the keys, in parts, on all shards), one after
 //! the other, and shows replies in a short form: `+OK`, `:1`, `"bulk"`, `nil`, `-ERR ...`, `[a b]`, `{key: value}`.
 
-use crate::command::{Args, Ctx, Found, Handler, Join, Outcome, Row, Settings, Spread, Stores, keys_of, table};
+use crate::command::{Args, Ctx, Event, Found, Handler, Join, Outcome, Row, Settings, Spread, Stores, keys_of, table};
 use crate::resp::client::{self, ReplyDecoder, Value};
 use crate::resp::{Arg, Proto, Reply, line};
 use crate::store::{Key, KeyHasher, Shard, UnixMs};
@@ -21,6 +21,15 @@ pub struct World {
     pub no_touch: bool,
     /// How often a walk was cut.
     pub slices: usize,
+    /// What was written: database, key, event.
+    pub events: Vec<(usize, String, Event)>,
+}
+
+/// Runs a session in worlds of one and of several shards: no command may tell the difference.
+pub fn session(script: &str) {
+    for shards in [1, 4] {
+        World::new(shards).session(script);
+    }
 }
 
 impl World {
@@ -36,6 +45,7 @@ impl World {
             proto: Proto::Resp2,
             no_touch: false,
             slices: 0,
+            events: Vec::new(),
         }
     }
 
@@ -179,6 +189,10 @@ impl World {
                 many => Stores::Many(many),
             };
             let mut ctx = Ctx::new(stores, self.shards.len(), self.now, self.db, &self.settings);
+            let mut on_write = |db: usize, key: &[u8], event| {
+                self.events.push((db, String::from_utf8_lossy(key).into_owned(), event));
+            };
+            ctx.on_write = Some(&mut on_write);
             ctx.cursor = cursor;
             ctx.touch = !self.no_touch && !row.spec.flags.has(crate::command::Flags::NO_TOUCH);
             let mut reader = Args::new(&buf, &args, row.name_words, &self.hasher, known);
