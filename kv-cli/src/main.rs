@@ -4,7 +4,9 @@
 
 mod args;
 mod connection;
+mod editor;
 mod format;
+mod help;
 mod repl;
 mod run;
 

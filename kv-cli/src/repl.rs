@@ -5,33 +5,19 @@
 //! Ctrl-C while a command waits or streams ends its connection and brings the prompt back.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kv_core::resp::client::Value;
 use kv_core::resp::line;
-use rustyline::config::Config;
-use rustyline::error::ReadlineError;
 use signal_hook::consts::SIGINT;
 
 use crate::args::{Address, Options, Target};
 use crate::connection::{Connection, Refusal, Step, Stopper};
+use crate::editor::{Editor, Entered};
+use crate::help;
 use crate::run::{Errors, Failure, exchange, show, wait};
-
-const HELP: &str = "\
-Type a command and its arguments, quoted where blanks are meant: set greeting \"hello, world\"
-  5 incr x              sends the command 5 times
-  connect HOST PORT     goes to another server
-  subscribe, monitor    show messages until Ctrl-C
-  clear                 clears the screen
-  help                  this text
-  quit, exit, Ctrl-D    leave
-Lines that begin with a blank, and those with passwords, are not kept in the history.
-";
-
-const HISTORY_LINES_MAX: usize = 10_000;
 
 /// A command that took longer is told so, as redis-cli does.
 const SLOW: Duration = Duration::from_millis(500);
@@ -61,44 +47,23 @@ fn from_terminal(options: &Options) -> Result<Errors, Failure> {
     if let Err(problem) = session.connect() {
         eprintln!("{problem}");
     }
-    let config = Config::builder().max_history_size(HISTORY_LINES_MAX).map(|config| config.history_ignore_space(true));
-    let mut editor = config
-        .and_then(|config| rustyline::DefaultEditor::with_config(config.build()))
-        .map_err(|error| Failure::Other(format!("kv-cli: terminal: {error}")))?;
-    let history = history_path();
-    if let Some(path) = &history {
-        let _ = editor.load_history(path); // there is none the first time
-    }
+    let terminal = |error: rustyline::error::ReadlineError| Failure::Other(format!("kv-cli: terminal: {error}"));
+    let mut editor = Editor::new().map_err(terminal)?;
     loop {
-        let line = match editor.readline(&session.prompt()) {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(Failure::Other(format!("kv-cli: terminal: {error}"))),
+        let line = match editor.read(&session.prompt()).map_err(terminal)? {
+            Entered::Line(line) => line,
+            Entered::Nothing => continue,
+            Entered::End => return Ok(Errors::None),
         };
         if !line::split(line.as_bytes()).is_ok_and(|args| is_secret(&args)) {
-            let _ = editor.add_history_entry(&line); // what is not kept is not worth a message
+            editor.remember(&line);
         }
         match session.line(line.as_bytes()) {
-            Ok(Next::Quit) => break,
+            Ok(Next::Quit) => return Ok(Errors::None),
             Ok(Next::Line(_)) => {}
             Err(Failure::Output(error)) => return Err(Failure::Output(error)),
             Err(problem) => session.lost(problem),
         }
-    }
-    if let Some(path) = &history
-        && let Err(error) = editor.save_history(path)
-    {
-        eprintln!("kv-cli: {}: {error}", path.display());
-    }
-    Ok(Errors::None)
-}
-
-fn history_path() -> Option<PathBuf> {
-    match std::env::var_os("KVCLI_HISTFILE") {
-        Some(path) if path == "/dev/null" || path.is_empty() => None,
-        Some(path) => Some(path.into()),
-        None => std::env::home_dir().map(|home| home.join(".kvcli_history")),
     }
 }
 
@@ -186,15 +151,19 @@ impl<'a> Session<'a> {
 
     /// Forgets the connection after a failure. After Ctrl-C, which the user knows about, a new one is made at once.
     fn lost(&mut self, problem: Failure) {
-        self.connection = None;
-        self.interrupt.watch(None);
-        self.in_transaction = false;
+        self.forget();
         let problem = match self.interrupt.take().then(|| self.connect()) {
             Some(Ok(())) => return,
             Some(Err(problem)) => problem,
             None => problem,
         };
         eprintln!("{problem}");
+    }
+
+    fn forget(&mut self) {
+        self.connection = None;
+        self.interrupt.watch(None);
+        self.in_transaction = false;
     }
 
     fn line(&mut self, line: &[u8]) -> Result<Next, Failure> {
@@ -205,7 +174,11 @@ impl<'a> Session<'a> {
         let Some(name) = args.first() else { return Ok(Next::Line(Errors::None)) };
         match name.to_ascii_lowercase().as_slice() {
             b"quit" | b"exit" => return Ok(Next::Quit),
-            b"help" | b"?" => print!("{HELP}"),
+            b"help" | b"?" => {
+                let words: Vec<_> = args[1..].iter().map(|word| String::from_utf8_lossy(word)).collect();
+                let words: Vec<&str> = words.iter().map(|word| &**word).collect();
+                print!("{}", help::text(&words));
+            }
             b"clear" => {
                 print!("\x1b[H\x1b[2J");
                 io::stdout().flush().map_err(Failure::Output)?;
@@ -244,8 +217,10 @@ impl<'a> Session<'a> {
                 println!("({:.2}s)", took.as_secs_f64());
             }
             errors = errors.or(done.errors);
-            if let Some(reply) = &done.reply {
-                self.follow(command, reply);
+            match &done.reply {
+                Some(reply) => self.follow(command, reply),
+                None if done.closed => self.forget(),
+                None => {}
             }
         }
         Ok(errors)

@@ -4,7 +4,7 @@
 //! closing. In RESP3, messages may stand between replies. One-shot mode and the prompt both go through [`exchange`].
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use kv_core::resp::client::Value;
 
@@ -88,6 +88,8 @@ pub struct Exchange {
     pub errors: Errors,
     /// The last reply; `None` if the command has none.
     pub reply: Option<Value>,
+    /// The server closed the connection, and that is what the command asks for.
+    pub closed: bool,
 }
 
 /// Sends `command`, shows all its replies and the messages between them.
@@ -96,15 +98,18 @@ pub fn exchange(connection: &mut Connection, options: &Options, command: &[Vec<u
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let format = format_for(&options.format, &words);
     let mut expected = Expected::of(&words, command.len());
-    let mut done = Exchange { errors: Errors::None, reply: None };
+    let mut done = Exchange { errors: Errors::None, reply: None, closed: false };
     connection.send(command)?;
     while expected != Expected::Replies(0) {
         let value = match connection.read() {
-            Err(Lost::Closed) if words.first() == Some(&"SHUTDOWN") => break,
+            Err(Lost::Closed) if words.first() == Some(&"SHUTDOWN") => {
+                done.closed = true;
+                break;
+            }
             other => other?,
         };
-        let shown = !is_message(&value) || options.show_pushes || expected == Expected::Stream;
-        if shown {
+        let is_reply = !is_message(&value) || answers(&value, &words);
+        if is_reply || options.show_pushes || expected == Expected::Stream {
             show(&format, &value).map_err(Failure::Output)?;
         }
         if value.is_error() {
@@ -112,8 +117,11 @@ pub fn exchange(connection: &mut Connection, options: &Options, command: &[Vec<u
         }
         if value.is_error() && done.reply.is_none() {
             expected = Expected::Replies(0);
-        } else if !is_message(&value) || answers(&value, &words) {
+        } else if is_reply {
             expected.count();
+        }
+        if expected == Expected::Stream && done.reply.is_none() && io::stdin().is_terminal() {
+            eprintln!("(messages follow; Ctrl-C ends them)");
         }
         done.reply = Some(value);
     }
