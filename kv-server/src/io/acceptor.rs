@@ -9,6 +9,7 @@ use super::machine::log;
 use super::socket::Stream;
 use crate::config::{Config, StartError};
 use crossbeam_channel::Sender;
+use kv_core::resp::{Proto, Reply};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -163,11 +164,11 @@ impl Acceptor {
     fn tcp_connection(&self, mut stream: mio::net::TcpStream, peer: SocketAddr) -> Option<NewConnection> {
         use std::sync::atomic::Ordering::Relaxed;
         if self.shared.protected.load(Relaxed) && !peer.ip().to_canonical().is_loopback() {
-            let _ = stream.write(
-                b"-DENIED kv is running in protected mode: no password is set, so only clients on this machine are let \
+            let _ = stream.write(&refusal(
+                "DENIED kv is running in protected mode: no password is set, so only clients on this machine are let \
                 in. To let others in, set a password (option requirepass), or switch the mode off (protected-mode no) \
-                when the network is safe.\r\n",
-            );
+                when the network is safe.",
+            ));
             return None;
         }
         let _ = stream.set_nodelay(true);
@@ -187,7 +188,7 @@ impl Acceptor {
         let net = &self.shared.net;
         let open: usize = (0..net.workers()).map(|w| net.connections(w)).sum();
         if open >= self.shared.connections_max.load(std::sync::atomic::Ordering::Relaxed) {
-            let _ = new.stream.write(b"-ERR max number of clients reached\r\n");
+            let _ = new.stream.write(&refusal("ERR max number of clients reached"));
             return;
         }
         let worker = (0..net.workers()).min_by_key(|&w| net.connections(w)).expect("there is a worker");
@@ -236,4 +237,11 @@ fn bind_unix(path: &Path, permissions: u32) -> io::Result<mio::net::UnixListener
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(permissions))?;
     }
     Ok(listener)
+}
+
+/// What a connection is told that is closed before it could ask for anything.
+fn refusal(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    Reply::new(&mut out, Proto::Resp2).error(text);
+    out
 }
