@@ -16,7 +16,7 @@ pub enum Style {
     Typed,
     /// For programs: bare texts, one a line.
     Raw,
-    /// For texts that are made for people, like INFO's: as they are.
+    /// For people too, but texts as they are.
     Report,
     Csv,
     Json,
@@ -49,8 +49,12 @@ impl Format {
                 self.raw(out, value);
                 out.extend_from_slice(&self.end);
             }
+            // Texts made for people, like INFO's, end in a line end of their own; an error is no report.
             Style::Report => {
-                self.raw(out, value);
+                match value {
+                    Value::Bulk(text) | Value::Verbatim(_, text) => out.extend_from_slice(text),
+                    other => typed(out, other, 0),
+                }
                 if !out.ends_with(b"\n") {
                     out.push(b'\n');
                 }

@@ -1,6 +1,7 @@
 //! What kv-cli knows about commands, all from the server's own rows: help texts, completion, hints.
 
 use kv_core::command::{CommandSpec, Table, table};
+use kv_core::resp::line;
 
 /// What `help` alone prints.
 pub const USAGE: &str = "\
@@ -101,7 +102,9 @@ pub fn hint(typed: &str) -> Option<String> {
     if !typed.ends_with(' ') {
         return None;
     }
-    let words: Vec<&str> = typed.split_whitespace().collect();
+    // An open quote means that the blank belongs to an argument.
+    let words = line::split(typed.as_bytes()).ok()?;
+    let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
     let (name, rest) = words.split_first()?;
     let found = match rest.split_first() {
         Some((sub, args)) => table.by_full_name(format!("{name}|{sub}").as_bytes()).map(|id| (id, args.len())),
@@ -165,6 +168,8 @@ mod tests {
         assert_eq!(hint("getrange k 1 ").as_deref(), Some("end"));
         assert_eq!(hint("getrange k 1 2 "), None);
         assert_eq!(hint("getrange k"), None);
+        assert_eq!(hint("getrange \"a b "), None);
+        assert_eq!(hint("getrange \"a b\" ").as_deref(), Some("start end"));
         assert_eq!(hint("nope "), None);
         assert_eq!(syntax_parts("key [NX | XX] value [a [b] c]"), ["key", "[NX | XX]", "value", "[a [b] c]"]);
     }

@@ -89,4 +89,5 @@ fn delimiters_of_raw_replies_can_be_chosen() {
 fn a_report_ends_with_one_line_end() {
     assert_eq!(shown(Style::Report, &decode(b"$2\r\nab\r\n")), b"ab\n");
     assert_eq!(shown(Style::Report, &decode(b"$3\r\nab\n\r\n")), b"ab\n");
+    assert_eq!(shown(Style::Report, &decode(b"-ERR no\r\n")), b"(error) ERR no\n");
 }
