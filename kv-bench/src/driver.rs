@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
-use kv_core::resp::client::{Skipped, Skipper};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::replies::{Errors, Replies};
 use crate::server::Server;
 use crate::workload::{Burst, Numbers, Template};
 
@@ -53,8 +53,7 @@ pub struct Outcome {
     pub latency: Histogram<u64>,
     /// How many replies had come when the slowest came.
     pub slowest_at: u64,
-    pub errors: u64,
-    pub first_error: Option<String>,
+    pub errors: Errors,
 }
 
 /// What is known while it runs.
@@ -104,8 +103,7 @@ pub fn run(server: &Server, load: &Load, mut progress: impl FnMut(Progress)) -> 
             requests: 0,
             latency: latency_histogram(),
             slowest_at: 0,
-            errors: 0,
-            first_error: None,
+            errors: Errors::default(),
         };
         loop {
             match results.recv_timeout(Duration::from_secs(1)) {
@@ -138,8 +136,7 @@ impl Outcome {
             self.slowest_at = tally.slowest_at;
         }
         self.latency.add(tally.latency).expect("both have the same bounds");
-        self.errors += tally.errors;
-        self.first_error = self.first_error.take().or(tally.first_error);
+        self.errors.add(tally.errors);
     }
 }
 
@@ -176,8 +173,7 @@ struct Tally {
     slowest_ns: u64,
     slowest_at: u64,
     last_ns: u64,
-    errors: u64,
-    first_error: Option<String>,
+    errors: Errors,
 }
 
 struct Worker {
@@ -213,8 +209,7 @@ impl Worker {
             slowest_ns: 0,
             slowest_at: 0,
             last_ns: 0,
-            errors: 0,
-            first_error: None,
+            errors: Errors::default(),
         };
         Ok(Worker { poll, connections, pipeline: load.pipeline, tally })
     }
@@ -253,6 +248,9 @@ impl Worker {
                 }
             }
             last_event = self.tally.last_ns.max(last_event);
+        }
+        for connection in self.connections {
+            self.tally.errors.add(connection.replies.errors);
         }
         Ok(self.tally)
     }
@@ -323,7 +321,7 @@ impl Connection {
                 Err(error) => return Err(error).context("the connection broke"),
             };
             let now_ns = shared.now_ns();
-            let counted = self.replies.count(&buffer[..len], tally)?;
+            let counted = self.replies.count(&buffer[..len])?;
             if counted > self.missing {
                 bail!("the server sent more replies than there were requests");
             }
@@ -351,65 +349,6 @@ impl Tally {
             self.slowest_ns = latency_ns;
             self.slowest_at = done;
         }
-    }
-
-    #[cold]
-    fn error(&mut self, line: &[u8]) {
-        self.errors += 1;
-        if self.first_error.is_none() {
-            let text = String::from_utf8_lossy(line.trim_ascii_end());
-            self.first_error = Some(text.trim_start_matches('-').to_owned());
-        }
-    }
-}
-
-/// Counts the replies in what a connection receives.
-#[derive(Default)]
-struct Replies {
-    skipper: Skipper,
-    /// Part of a reply was skipped: the next byte does not begin one.
-    within: bool,
-    /// An unfinished line.
-    rest: Vec<u8>,
-}
-
-impl Replies {
-    fn count(&mut self, input: &[u8], tally: &mut Tally) -> Result<u32> {
-        if self.rest.is_empty() {
-            let (replies, used) = self.count_in(input, tally)?;
-            self.rest.extend_from_slice(&input[used..]);
-            return Ok(replies);
-        }
-        let mut joined = std::mem::take(&mut self.rest);
-        joined.extend_from_slice(input);
-        let (replies, used) = self.count_in(&joined, tally)?;
-        joined.drain(..used);
-        self.rest = joined;
-        Ok(replies)
-    }
-
-    fn count_in(&mut self, input: &[u8], tally: &mut Tally) -> Result<(u32, usize)> {
-        let (mut replies, mut at) = (0, 0);
-        while at < input.len() {
-            // An error is one line, which the skipper takes whole or not at all.
-            let is_error = !self.within && input[at] == b'-';
-            match self.skipper.skip(&input[at..])? {
-                Skipped::Whole(len) => {
-                    if is_error {
-                        tally.error(&input[at..at + len]);
-                    }
-                    replies += 1;
-                    at += len;
-                    self.within = false;
-                }
-                Skipped::Part(len) => {
-                    self.within |= len > 0;
-                    at += len;
-                    break;
-                }
-            }
-        }
-        Ok((replies, at))
     }
 }
 

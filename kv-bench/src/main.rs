@@ -9,8 +9,11 @@ mod args;
 mod driver;
 mod expiry;
 mod probe;
+mod replies;
 mod report;
 mod server;
+#[cfg(test)]
+mod testing;
 mod workload;
 
 use std::process::ExitCode;

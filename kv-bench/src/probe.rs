@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use hdrhistogram::Histogram;
-use kv_core::resp::client::{Skipped, Skipper, encode_request};
+use kv_core::resp::client::encode_request;
 use serde::Serialize;
 
 use crate::args::Probe;
 use crate::driver::{latency_histogram, nanos, now};
+use crate::replies::{Errors, Replies};
 use crate::report::{Latency, Style, json};
 use crate::server::Server;
 
@@ -36,41 +37,49 @@ struct ProbeResult<'a> {
 }
 
 pub fn run(server: &Server, options: &Probe, style: Style) -> Result<bool> {
-    let command =
-        if options.command.is_empty() { vec!["GET".to_owned(), "probe".to_owned()] } else { options.command.clone() };
-    let mut request = Vec::new();
-    encode_request(&mut request, &command);
-    let interval = Duration::from_micros(options.interval_us);
-    let count = (options.seconds / interval.as_secs_f64()).ceil().max(1.0) as u64;
-
-    let receiving = server.connect()?.into_stream();
-    receiving.set_read_timeout(Some(SILENCE_MAX))?;
-    let sending = receiving.try_clone()?;
-    let schedule = Schedule { start: now() + interval, interval, count };
-    let (sent, stamps) = mpsc::channel();
-    let seen = std::thread::scope(|scope| {
-        scope.spawn(move || send_all(sending, &request, schedule, &sent));
-        receive_all(receiving, schedule, &stamps)
-    })?;
-
+    let (command, schedule) = plan(options);
+    let seen = measure(server, &command, schedule)?;
     let result = ProbeResult {
         command: &command.join(" "),
         interval_us: options.interval_us,
-        requests: count,
+        requests: schedule.count,
         latency_ms: Latency::of(&seen.latency),
         from_sending_ms: Latency::of(&seen.from_sending),
         sender_late_ms: Latency::of(&seen.sender_late),
-        errors: seen.errors,
-        first_error: seen.first_error.as_deref(),
+        errors: seen.errors.count,
+        first_error: seen.errors.first.as_deref(),
     };
     print!("{}", result.text(style));
-    Ok(seen.errors == 0)
+    Ok(seen.errors.count == 0)
 }
 
-/// When requests are due.
-#[derive(Clone, Copy)]
+fn plan(options: &Probe) -> (Vec<String>, Schedule) {
+    let command = match options.command.as_slice() {
+        [] => ["GET", "probe"].map(str::to_owned).to_vec(),
+        words => words.to_vec(),
+    };
+    let interval = Duration::from_micros(options.interval_us);
+    let count = (options.seconds / interval.as_secs_f64()).ceil().max(1.0) as u64;
+    (command, Schedule { interval, count })
+}
+
+fn measure(server: &Server, command: &[String], schedule: Schedule) -> Result<Seen> {
+    let mut request = Vec::new();
+    encode_request(&mut request, command);
+    let receiving = server.connect()?.into_stream();
+    receiving.set_read_timeout(Some(SILENCE_MAX))?;
+    let sending = receiving.try_clone()?;
+    let clock = Clock { start: now() + schedule.interval };
+    let (sent, stamps) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || send_all(sending, &request, schedule, clock, &sent));
+        receive_all(receiving, schedule, clock, &stamps)
+    })
+}
+
+/// How many requests are due, and when: the first at the clock's beginning.
+#[derive(Clone, Copy, Debug)]
 struct Schedule {
-    start: Instant,
     interval: Duration,
     count: u64,
 }
@@ -79,7 +88,14 @@ impl Schedule {
     fn due_ns(&self, request: u64) -> u64 {
         nanos(self.interval) * request
     }
+}
 
+#[derive(Clone, Copy)]
+struct Clock {
+    start: Instant,
+}
+
+impl Clock {
     /// Nanoseconds since the first request was due.
     fn now_ns(&self) -> u64 {
         nanos(now().saturating_duration_since(self.start))
@@ -87,12 +103,12 @@ impl Schedule {
 }
 
 /// Sends each request at its moment, or at once if that has passed, and tells when.
-fn send_all(mut stream: TcpStream, request: &[u8], schedule: Schedule, sent: &Sender<u64>) {
+fn send_all(mut stream: TcpStream, request: &[u8], schedule: Schedule, clock: Clock, sent: &Sender<u64>) {
     for i in 0..schedule.count {
-        let due = schedule.start + Duration::from_nanos(schedule.due_ns(i));
+        let due = clock.start + Duration::from_nanos(schedule.due_ns(i));
         pause(due.saturating_duration_since(now()));
         // The receiver hears of it first, since the reply may be faster. It also finds out if the connection breaks.
-        if sent.send(schedule.now_ns()).is_err() || stream.write_all(request).is_err() {
+        if sent.send(clock.now_ns()).is_err() || stream.write_all(request).is_err() {
             return;
         }
     }
@@ -109,23 +125,20 @@ struct Seen {
     latency: Histogram<u64>,
     from_sending: Histogram<u64>,
     sender_late: Histogram<u64>,
-    errors: u64,
-    first_error: Option<String>,
+    errors: Errors,
 }
 
-fn receive_all(mut stream: TcpStream, schedule: Schedule, stamps: &Receiver<u64>) -> Result<Seen> {
+fn receive_all(mut stream: TcpStream, schedule: Schedule, clock: Clock, stamps: &Receiver<u64>) -> Result<Seen> {
     let mut seen = Seen {
         latency: latency_histogram(),
         from_sending: latency_histogram(),
         sender_late: latency_histogram(),
-        errors: 0,
-        first_error: None,
+        errors: Errors::default(),
     };
-    let mut skipper = Skipper::default();
+    let mut replies = Replies::default();
     let mut buffer = vec![0; 64 * 1024];
-    let (mut rest, mut within) = (Vec::new(), false);
-    let mut replies = 0;
-    while replies < schedule.count {
+    let mut answered = 0;
+    while answered < schedule.count {
         let len = match stream.read(&mut buffer) {
             Ok(0) => bail!("the server closed the connection"),
             Ok(len) => len,
@@ -135,37 +148,18 @@ fn receive_all(mut stream: TcpStream, schedule: Schedule, stamps: &Receiver<u64>
             }
             Err(error) => return Err(error).context("the connection broke"),
         };
-        let now_ns = schedule.now_ns();
-        rest.extend_from_slice(&buffer[..len]);
-        let mut at = 0;
-        while at < rest.len() {
-            let is_error = !within && rest[at] == b'-';
-            match skipper.skip(&rest[at..])? {
-                Skipped::Part(len) => {
-                    within |= len > 0;
-                    at += len;
-                    break;
-                }
-                Skipped::Whole(len) => {
-                    if is_error {
-                        seen.errors += 1;
-                        let text = || String::from_utf8_lossy(rest[at + 1..at + len].trim_ascii_end()).into_owned();
-                        seen.first_error.get_or_insert_with(text);
-                    }
-                    let sent_ns = stamps.recv().map_err(|_| anyhow!("a reply without a request"))?;
-                    let due_ns = schedule.due_ns(replies);
-                    // A clock read for the reply may lie before a moment that is only a nanosecond away.
-                    seen.latency.saturating_record(now_ns.saturating_sub(due_ns));
-                    seen.from_sending.saturating_record(now_ns.saturating_sub(sent_ns));
-                    seen.sender_late.saturating_record(sent_ns.saturating_sub(due_ns));
-                    replies += 1;
-                    at += len;
-                    within = false;
-                }
-            }
+        let now_ns = clock.now_ns();
+        for _ in 0..replies.count(&buffer[..len])? {
+            let sent_ns = stamps.recv().map_err(|_| anyhow!("a reply without a request"))?;
+            let due_ns = schedule.due_ns(answered);
+            // A clock read for the reply may lie before a moment that is only a nanosecond away.
+            seen.latency.saturating_record(now_ns.saturating_sub(due_ns));
+            seen.from_sending.saturating_record(now_ns.saturating_sub(sent_ns));
+            seen.sender_late.saturating_record(sent_ns.saturating_sub(due_ns));
+            answered += 1;
         }
-        rest.drain(..at);
     }
+    seen.errors = replies.errors;
     Ok(seen)
 }
 
@@ -201,5 +195,53 @@ impl ProbeResult<'_> {
                 text
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::serve;
+
+    fn options(interval_us: u64, seconds: f64, command: &[&str]) -> Probe {
+        Probe { interval_us, seconds, command: command.iter().map(|word| (*word).to_owned()).collect() }
+    }
+
+    #[test]
+    fn the_schedule_covers_the_time_asked_for() {
+        let (command, schedule) = plan(&options(300, 10.0, &[]));
+        assert_eq!((command.join(" ").as_str(), schedule.count), ("GET probe", 33_334));
+        assert_eq!(schedule.due_ns(3), 900_000);
+        assert_eq!(plan(&options(1000, 0.0, &["PING"])).1.count, 1);
+    }
+
+    #[test]
+    fn every_request_is_sent_and_answered_once() {
+        let server = serve(|n, args| {
+            assert_eq!(args[0].bytes(), Some(&b"PING"[..]));
+            Some(if n % 4 == 0 { b"-ERR no\r\n".to_vec() } else { b"+PONG\r\n".to_vec() })
+        });
+        let (command, schedule) = plan(&options(10, 0.001, &["PING"]));
+        let seen = measure(&server, &command, schedule).unwrap();
+        assert_eq!((seen.latency.len(), seen.from_sending.len(), seen.sender_late.len()), (100, 100, 100));
+        assert_eq!((seen.errors.count, seen.errors.first.as_deref()), (25, Some("ERR no")));
+    }
+
+    #[test]
+    fn a_stall_is_felt_by_every_request_that_falls_into_it() {
+        // Replies come only when the last request was sent: all waited at least until then.
+        let server = serve(|n, _| Some(if n < 99 { Vec::new() } else { b"+PONG\r\n".repeat(100) }));
+        let (command, schedule) = plan(&options(100, 0.01, &["PING"]));
+        let seen = measure(&server, &command, schedule).unwrap();
+        assert_eq!(seen.latency.len(), 100);
+        assert!(seen.latency.max() >= schedule.due_ns(99));
+        assert!(seen.latency.value_at_quantile(0.5) as f64 >= schedule.due_ns(49) as f64 * 0.99);
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_is_a_failure() {
+        let server = serve(|n, _| (n < 3).then(|| b"+PONG\r\n".to_vec()));
+        let (command, schedule) = plan(&options(10, 0.001, &["PING"]));
+        assert!(measure(&server, &command, schedule).is_err());
     }
 }

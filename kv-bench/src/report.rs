@@ -125,8 +125,8 @@ impl Report {
             rps: if seconds > 0.0 { (outcome.requests as f64 / seconds * 100.0).round() / 100.0 } else { 0.0 },
             latency_ms: Latency::of(&outcome.latency),
             slowest_at: outcome.slowest_at,
-            errors: outcome.errors,
-            first_error: outcome.first_error.as_deref(),
+            errors: outcome.errors.count,
+            first_error: outcome.errors.first.as_deref(),
         };
         if std::io::stderr().is_terminal() {
             eprint!("\r\x1b[K");
@@ -140,7 +140,7 @@ impl Report {
             eprintln!("kv-bench: {name}: {} errors, the first: {error}", result.errors);
         }
         self.any_result = true;
-        self.any_error |= outcome.errors > 0;
+        self.any_error |= outcome.errors.count > 0;
     }
 
     /// True if no reply was an error.

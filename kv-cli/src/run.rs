@@ -115,7 +115,8 @@ pub fn exchange(connection: &mut Connection, options: &Options, command: &[Vec<u
         if value.is_error() {
             done.errors = Errors::Some;
         }
-        if value.is_error() && done.reply.is_none() {
+        // Refused, or put into a transaction: then that is the only reply.
+        if done.reply.is_none() && (value.is_error() || value == Value::Simple(b"QUEUED".to_vec())) {
             expected = Expected::Replies(0);
         } else if is_reply {
             expected.count();

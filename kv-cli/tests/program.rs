@@ -192,11 +192,12 @@ fn messages_stream_until_the_connection_ends() {
 fn each_channel_left_has_its_own_reply() {
     let server = Server::start(|line| {
         Some(match line {
+            "subscribe a" | "unsubscribe x y z" => b"+QUEUED\r\n",
             "unsubscribe a b" => b"*3\r\n+unsubscribe\r\n+a\r\n:0\r\n*3\r\n+unsubscribe\r\n+b\r\n:0\r\n",
             "sunsubscribe" => b">2\r\n+invalidate\r\n_\r\n>3\r\n+sunsubscribe\r\n_\r\n:0\r\n",
             _ => b"+OK\r\n",
         })
     });
-    let output = with_input(server.cli(), b"unsubscribe a b\nsunsubscribe\nping\n");
-    assert_eq!(out(&output), "unsubscribe\na\n0\nunsubscribe\nb\n0\nsunsubscribe\n\n0\nOK\n");
+    let output = with_input(server.cli(), b"subscribe a\nunsubscribe x y z\nunsubscribe a b\nsunsubscribe\nping\n");
+    assert_eq!(out(&output), "QUEUED\nQUEUED\nunsubscribe\na\n0\nunsubscribe\nb\n0\nsunsubscribe\n\n0\nOK\n");
 }

@@ -1,43 +1,8 @@
 //! The driver against a server of a few lines, which answers whatever comes by what it is asked.
 
-use std::net::TcpListener;
-
-use kv_core::resp::client::{ReplyDecoder, Value};
-
 use super::*;
+use crate::testing::serve;
 use crate::workload::{Shape, Test};
-
-/// Answers each request with what `answer` makes of its number and arguments, a few bytes at a time; `None` hangs up.
-fn serve(answer: impl Fn(u64, &[Value]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Server {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        let answer = &answer;
-        let seen = &AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for stream in listener.incoming() {
-                scope.spawn(move || {
-                    let mut stream = stream.unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    let mut requests = ReplyDecoder::default();
-                    let mut buffer = [0; 4096];
-                    while let Ok(len @ 1..) = stream.read(&mut buffer) {
-                        requests.feed(&buffer[..len]);
-                        while let Some(Value::Array(args)) = requests.next_value().unwrap() {
-                            let Some(reply) = answer(seen.fetch_add(1, Ordering::Relaxed), &args) else { return };
-                            for part in reply.chunks(7) {
-                                if stream.write_all(part).is_err() {
-                                    return;
-                                }
-                            }
-                        }
-                    }
-                });
-            }
-        });
-    });
-    Server { host: "127.0.0.1".into(), port, password: None, user: None, db: 0, resp3: false }
-}
 
 fn load(test: &str, connections: u32, pipeline: u32, requests: u64) -> Load {
     let test = Test::named(test, &Shape { multi_keys: 3 }).unwrap();
@@ -62,7 +27,7 @@ fn exactly_as_many_requests_are_sent_as_asked_for() {
         let outcome = run(&server, &load("set", connections, pipeline, requests), |_| ()).unwrap();
         assert_eq!(outcome.requests, requests);
         assert_eq!(outcome.latency.len(), requests);
-        assert_eq!(outcome.errors, 0);
+        assert_eq!(outcome.errors.count, 0);
         assert!(outcome.latency.max() > 0 && outcome.slowest_at < requests);
     }
 }
@@ -80,8 +45,8 @@ fn replies_of_every_shape_are_counted_and_errors_told() {
     });
     let outcome = run(&server, &load("get", 2, 10, 500), |_| ()).unwrap();
     assert_eq!(outcome.requests, 500);
-    assert_eq!(outcome.errors, 100);
-    assert_eq!(outcome.first_error.as_deref(), Some("ERR wanted"));
+    assert_eq!(outcome.errors.count, 100);
+    assert_eq!(outcome.errors.first.as_deref(), Some("ERR wanted"));
 }
 
 #[test]
