@@ -24,6 +24,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
+    allow_many_connections();
     let outcome = match &line.mode {
         None => bench(&line),
         Some(Mode::Probe(options)) => probe::run(&line.server, options, line.report.style()),
@@ -38,6 +39,14 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// A process may open few files by default; up to the hard limit it may ask for more. If it may not, connecting says so.
+fn allow_many_connections() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// The chosen tests, one after the other. True if no reply was an error.
