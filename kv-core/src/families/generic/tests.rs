@@ -1059,3 +1059,15 @@ fn object_help_names_every_subcommand() {
         assert!(help.contains(&format!("+{name}\r\n")), "{name}: {help}");
     }
 }
+
+#[test]
+fn object_refcount_is_always_one() {
+    session(
+        "> MSET small 5 text abc
+         +OK
+         > OBJECT REFCOUNT small
+         :1
+         > OBJECT REFCOUNT text
+         :1",
+    );
+}

@@ -1027,3 +1027,19 @@ fn the_longest_string_is_an_option() {
     assert_eq!(w.run("APPEND k \"\""), ":10");
     assert_eq!(w.run("STRLEN k"), ":10");
 }
+
+#[test]
+fn a_whole_sum_of_incrbyfloat_is_kept_as_an_integer() {
+    session(
+        r#"> INCRBYFLOAT k 2.5
+         "2.5"
+         > OBJECT ENCODING k
+         "embstr"
+         > INCRBYFLOAT k 0.5
+         "3"
+         > OBJECT ENCODING k
+         "int"
+         > INCR k
+         :4"#,
+    );
+}
