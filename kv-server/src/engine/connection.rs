@@ -256,6 +256,9 @@ impl Tickets {
     }
 }
 
+/// In place of a shard's number: more than one.
+pub const SEVERAL: u16 = u16::MAX;
+
 /// Why a connection takes no more requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -279,8 +282,10 @@ pub struct Connection {
     pub life: Life,
     /// Bytes of requests that are at other workers.
     pub in_flight_bytes: usize,
-    /// The turn in which its last request went to a mailbox; later ones of that turn follow it there.
+    /// The turn in which its last request went to a mailbox, and the shard of that mailbox; what follows before that is
+    /// settled (see [`super::worker::Worker`]) goes to a mailbox, too.
     pub queued_in: u64,
+    pub queued_to: u16,
     /// The turn in which its last request went into the turn's rendezvous.
     pub rendezvous_in: u64,
     /// In the list of connections that have something to decode.
@@ -307,6 +312,7 @@ impl Connection {
             life: Life::Open,
             in_flight_bytes: 0,
             queued_in: 0,
+            queued_to: SEVERAL,
             rendezvous_in: 0,
             listed: false,
             dirty: false,

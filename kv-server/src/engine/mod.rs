@@ -19,10 +19,16 @@
 //! ```
 //!
 //! A request for the own shard goes through the own mailbox, too, when something stands before it: an earlier request of
-//! its connection that left in this turn, mail that could not be run yet, or the shard being away at a rendezvous.
+//! its connection that is not settled, mail that could not be run yet, or the shard being away at a rendezvous.
+//!
 //! Turns that hold a command over several shards are published one at a time ([`net::Net::lock`]), so that all shards see
-//! all such commands in one order. With this every command is strictly serializable, except the walks (KEYS, SCAN,
-//! RANDOMKEY, INFO, CLIENT LIST), which see each shard in its turn.
+//! all such commands in one order. So are turns that hold requests of *one connection* for several shards: an MGET
+//! published between the two sends of a pipeline `SET x`, `SET y` would find the new `y` and the old `x`. The same goes for
+//! a pipeline that is cut into two turns, until the first is *settled*: until there was a moment after it at which nobody
+//! held the lock. Any MGET then stands wholly before or wholly behind it.
+//!
+//! With this every command is strictly serializable and a pipeline keeps its order for whoever watches, except for the
+//! walks (KEYS, SCAN, RANDOMKEY, INFO, CLIENT LIST), which see each shard in its turn.
 
 pub mod admission;
 pub mod connection;

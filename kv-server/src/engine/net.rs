@@ -1,7 +1,8 @@
 //! What the workers share: mailboxes, who has published what, the lock of publishing, who sleeps, statistics.
 //!
 //! Nothing here is data of the store. The lock is held only while the batches of one turn are sent, and only by turns
-//! with a command over several shards.
+//! whose batches have to be seen in one order by several shards: with a command over several shards, or with requests of
+//! one connection for several shards.
 
 use super::mail::Mail;
 use super::stats::WorkerStats;
@@ -104,11 +105,14 @@ impl Net {
 
     /// Puts mail into a mailbox and wakes its worker if it sleeps.
     pub fn send(&self, to: usize, mail: Mail) {
-        let port = &self.ports[to];
+        self.post(to, mail);
+        self.wake(to);
+    }
+
+    /// Puts mail into a mailbox; the caller wakes the worker.
+    pub(super) fn post(&self, to: usize, mail: Mail) {
         // A worker that has ended (at the server's stop) has no mailbox any more, and nobody waits for the answer.
-        if port.mailbox.send(mail).is_ok() {
-            self.wake(to);
-        }
+        let _ = self.ports[to].mailbox.send(mail);
     }
 
     /// Wakes a worker if it sleeps. What it is woken for must be visible before: the store of the mail and the load of
@@ -144,11 +148,17 @@ impl Net {
 
     /// Takes the lock of publishing if it is free. Never waits.
     pub(super) fn lock(&self) -> bool {
-        self.faults().no_lock || self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.faults().no_lock || self.locked.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether a turn over several shards is being published just now. What was sent before a `false` stands before, and
+    /// what is taken from a mailbox after it is taken behind, all such turns that this worker could see a part of.
+    pub(super) fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::SeqCst)
     }
 
     pub(super) fn unlock(&self) {
-        self.locked.store(false, Ordering::Release);
+        self.locked.store(false, Ordering::SeqCst);
     }
 
     /// A number for a new client; never given twice.

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 mod duties;
 mod execute;
+#[cfg(feature = "faults")]
+mod left_over;
 mod route;
 
 pub use duties::Rest;
@@ -104,9 +106,14 @@ pub struct Worker {
     /// This turn's batches, by destination.
     outgoing: Vec<Option<Box<Batch>>>,
     gathering: Option<Gathering>,
-    /// The turn holds a command over several shards.
+    /// The turn holds a command over several shards, or requests of one connection for several shards.
     needs_lock: bool,
+    /// What was published in turns before this one is settled: no turn of another worker is half published around it, so
+    /// that nobody can see a later command of the same connection without it.
+    settled: u64,
     publishing: Publishing,
+    /// Who has got a batch of the turn being published.
+    posted: Vec<usize>,
     /// Counts the turns of this worker.
     turn: u64,
     /// Counts the turns that published something.
@@ -174,7 +181,9 @@ impl Worker {
             outgoing: (0..shards).map(|_| None).collect(),
             gathering: None,
             needs_lock: false,
+            settled: 0,
             publishing: Publishing::No,
+            posted: Vec::new(),
             turn: 1,
             published: 0,
             batch_pool: Vec::new(),
@@ -371,6 +380,10 @@ impl Worker {
 
     /// Takes the mailbox as it is now. Replies are served at once, requests wait in order for `run_mail`.
     pub fn take_mail(&mut self) {
+        // Before the mailbox: a turn that is published from here on stands behind all that this worker has published.
+        if !self.net.is_locked() {
+            self.settled = self.turn;
+        }
         for _ in 0..self.mailbox.len() {
             let Ok(mail) = self.mailbox.try_recv() else { return };
             match mail {
@@ -534,18 +547,22 @@ impl Worker {
             batch.from = self.id;
             batch.turn = self.published;
             self.figures.batches += 1;
-            self.net.send(to, Mail::Requests(batch));
+            self.net.post(to, Mail::Requests(batch));
+            self.posted.push(to);
             self.publishing = Publishing::Sending { next: to + 1, locked };
             return Publish::More;
         }
         self.net.set_published(self.id, self.published);
+        self.turn += 1;
         if locked {
             self.net.unlock();
+            self.settled = self.turn;
         }
+        // Only now: before, the woken could do nothing but wait, and the lock would be held longer.
+        self.posted.drain(..).for_each(|to| self.net.wake(to));
         self.figures.turns += 1;
         self.publishing = Publishing::No;
         self.needs_lock = false;
-        self.turn += 1;
         Publish::Done
     }
 

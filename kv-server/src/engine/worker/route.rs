@@ -4,7 +4,7 @@
 //! a few buckets and entries being fetched into the cache ahead of the one that runs.
 
 use super::super::admission;
-use super::super::connection::{Connection, Life};
+use super::super::connection::{Connection, Life, SEVERAL};
 use super::super::mail::{Batch, Dest, Item};
 use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_PER_TURN, Worker};
@@ -361,7 +361,7 @@ impl Worker {
             return false;
         }
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
-        let follows = c.queued_in == turn && !faults.no_connection_order;
+        let follows = self.settled <= c.queued_in && !c.tickets.is_empty() && !faults.no_connection_order;
         let in_rendezvous = c.rendezvous_in == turn;
         match request.plan {
             Plan::Here => self.run_host_here(request, row, data, words),
@@ -375,7 +375,8 @@ impl Worker {
             }
             Plan::Shard(shard) => {
                 let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
-                c.queued_in = turn;
+                self.needs_lock |= follows && c.queued_to != shard;
+                (c.queued_in, c.queued_to) = (turn, shard);
                 c.in_flight_bytes += data.len();
                 let ticket = c.tickets.wait(mute);
                 let item = c.item(request, Dest::Ticket { conn: request.conn, ticket });
@@ -491,7 +492,7 @@ impl Worker {
         });
         let turn = self.turn;
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
-        c.queued_in = turn;
+        (c.queued_in, c.queued_to) = (turn, SEVERAL);
         c.in_flight_bytes += (request.end - request.start) as usize;
         let ticket = c.tickets.wait(mute);
         self.joins[id as usize].begin(request.conn, ticket, c.session.proto, join, parts);
@@ -576,7 +577,7 @@ impl Worker {
             |at| gathering.involved[hasher.place_key(hasher.key(words[at].get(data)), shards)] = true,
         );
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
-        c.queued_in = turn;
+        (c.queued_in, c.queued_to) = (turn, SEVERAL);
         c.rendezvous_in = turn;
         c.in_flight_bytes += data.len();
         let ticket = c.tickets.wait(mute);

@@ -1,0 +1,42 @@
+//! What a worker still holds of the requests it has had; nothing once all are answered. For tests.
+
+use super::Worker;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOver {
+    pub connections: usize,
+    /// Places of connections that are gone but still referred to.
+    pub ghosts: usize,
+    pub tickets: usize,
+    pub joins: usize,
+    /// Batches that have not been run.
+    pub batches: usize,
+    pub walks: usize,
+    /// Requests decoded or gathered for a turn that is not over.
+    pub requests: usize,
+    /// The shard is away.
+    pub shard_away: bool,
+}
+
+impl LeftOver {
+    /// Whether nothing is left but open connections.
+    pub fn is_nothing(&self) -> bool {
+        *self == LeftOver { connections: self.connections, ..LeftOver::default() }
+    }
+}
+
+impl Worker {
+    pub fn left_over(&self) -> LeftOver {
+        let connections = || self.connections.iter().flatten();
+        LeftOver {
+            connections: self.open,
+            ghosts: connections().count() - self.open,
+            tickets: connections().map(|c| c.tickets.len()).sum(),
+            joins: self.joins.len() - self.free_joins.len(),
+            batches: self.queue.len() + self.outgoing.iter().flatten().count() + self.mailbox.len(),
+            walks: self.walks.len(),
+            requests: self.requests.len() + self.gathering.iter().map(|g| g.work.items.len()).sum::<usize>(),
+            shard_away: self.shard.is_none(),
+        }
+    }
+}
