@@ -1,0 +1,177 @@
+//! What happened, as the clients saw it, and whether one order of the commands explains it.
+//!
+//! A history is right when its commands can be put in one line so that each answers what it answered (run one after the
+//! other on a store without shards), none stands before one that had ended when it began (strict serializability), and
+//! those of one session stand in the session's order, even where they were pipelined.
+//!
+//! The search tries the commands that may come next, remembers which sets of commands have failed in which state, and
+//! takes a command that only reads at once: whatever follows, it is as good there as later.
+
+use crate::command::{Command, State};
+use kv_core::resp::client::Value;
+use std::collections::HashSet;
+use std::fmt;
+
+#[derive(Clone, Debug)]
+pub struct Operation {
+    pub session: usize,
+    pub command: Command,
+    /// When its last byte was handed to the engine.
+    pub begin: u64,
+    /// When its reply had left the engine.
+    pub end: u64,
+    pub reply: Value,
+}
+
+#[derive(Default)]
+pub struct History {
+    pub names: Vec<String>,
+    pub operations: Vec<Operation>,
+}
+
+impl History {
+    /// Whether there is such an order. Operations of one session stand in the session's order in the list.
+    pub fn is_explained(&self) -> bool {
+        assert!(self.operations.len() <= 32, "the search is for small histories");
+        let before = (0..self.operations.len())
+            .map(|i| (0..i).rev().find(|&j| self.operations[j].session == self.operations[i].session))
+            .collect();
+        let mut search = Search { operations: &self.operations, before, failed: HashSet::new() };
+        search.goes_on(0, vec![None; self.names.len()])
+    }
+}
+
+struct Search<'a> {
+    operations: &'a [Operation],
+    /// The operation before in the same session.
+    before: Vec<Option<usize>>,
+    failed: HashSet<(u32, State)>,
+}
+
+impl Search<'_> {
+    fn goes_on(&mut self, done: u32, state: State) -> bool {
+        let is_done = |i: usize| done & (1 << i) != 0;
+        let left = || (0..self.operations.len()).filter(|&i| !is_done(i));
+        let Some(horizon) = left().map(|i| self.operations[i].end).min() else { return true };
+        if self.failed.contains(&(done, state.clone())) {
+            return false;
+        }
+        let next = left().filter(|&i| self.operations[i].begin < horizon && self.before[i].is_none_or(is_done));
+        let mut ways = Vec::new();
+        for i in next {
+            let mut after = state.clone();
+            if self.operations[i].command.apply(&mut after) != self.operations[i].reply {
+                continue;
+            }
+            if self.operations[i].command.only_reads() {
+                ways = vec![(i, after)];
+                break;
+            }
+            ways.push((i, after));
+        }
+        if ways.into_iter().any(|(i, after)| self.goes_on(done | 1 << i, after)) {
+            return true;
+        }
+        self.failed.insert((done, state));
+        false
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list: Vec<&Operation> = self.operations.iter().collect();
+        list.sort_by_key(|o| o.begin);
+        for o in list {
+            let words = o.command.words(&self.names).join(&b' ');
+            writeln!(
+                f,
+                "  {:>5}..{:<5} session {}: {} -> {:?}",
+                o.begin,
+                o.end,
+                o.session,
+                words.escape_ascii(),
+                Shown(&o.reply)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A reply for people.
+struct Shown<'a>(&'a Value);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Int(n) => write!(f, "{n}"),
+            Value::Nil | Value::NilArray => f.write_str("nil"),
+            Value::Array(list) => f.debug_list().entries(list.iter().map(Shown)).finish(),
+            other => write!(f, "{}", other.bytes().unwrap_or(b"?").escape_ascii()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Text;
+
+    fn text(s: &str) -> Text {
+        Text::from(s.as_bytes().to_vec())
+    }
+
+    fn history(list: &[(usize, u64, u64, Command, Value)]) -> History {
+        let operations = list
+            .iter()
+            .map(|(session, begin, end, command, reply)| Operation {
+                session: *session,
+                command: command.clone(),
+                begin: *begin,
+                end: *end,
+                reply: reply.clone(),
+            })
+            .collect();
+        History { names: vec!["x".into(), "y".into()], operations }
+    }
+
+    fn ok() -> Value {
+        Value::Simple(b"OK".to_vec())
+    }
+
+    fn values(list: &[&str]) -> Value {
+        let value = |s: &&str| if s.is_empty() { Value::Nil } else { Value::Bulk(s.as_bytes().to_vec()) };
+        Value::Array(list.iter().map(value).collect())
+    }
+
+    #[test]
+    fn overlapping_commands_may_stand_in_either_order_and_others_not() {
+        let set = |begin, end| (0, begin, end, Command::Set(0, text("1")), ok());
+        let get = |begin, end, value| (1, begin, end, Command::Get(0), value);
+        let one = Value::Bulk(b"1".to_vec());
+        assert!(history(&[set(1, 4), get(2, 3, Value::Nil)]).is_explained());
+        assert!(history(&[set(1, 4), get(2, 3, one.clone())]).is_explained());
+        assert!(history(&[set(1, 2), get(3, 4, one.clone())]).is_explained());
+        assert!(!history(&[set(1, 2), get(3, 4, Value::Nil)]).is_explained());
+        assert!(!history(&[set(3, 4), get(1, 2, one)]).is_explained());
+    }
+
+    #[test]
+    fn half_of_a_command_is_seen_and_so_are_two_orders_of_two_writes() {
+        let both = Command::MSet(vec![(0, text("1")), (1, text("2"))]);
+        let read = Command::MGet(vec![0, 1]);
+        assert!(!history(&[(0, 1, 9, both, ok()), (1, 2, 3, read.clone(), values(&["1", ""]))]).is_explained());
+        let writes = [(0, 1, 9, Command::Set(0, text("1")), ok()), (1, 1, 9, Command::Set(1, text("2")), ok())];
+        let reads = [(2, 2, 8, read.clone(), values(&["1", ""])), (3, 2, 8, read, values(&["", "2"]))];
+        assert!(!history(&[&writes[..], &reads[..]].concat()).is_explained());
+        assert!(history(&[&writes[..], &reads[..1]].concat()).is_explained());
+    }
+
+    #[test]
+    fn a_pipeline_stands_in_its_order() {
+        let first = (0, 1, 9, Command::Set(0, text("1")), ok());
+        let second = (0, 1, 9, Command::Set(1, text("2")), ok());
+        let seen = (1, 1, 9, Command::MGet(vec![0, 1]), values(&["", "2"]));
+        assert!(!history(&[first.clone(), second.clone(), seen.clone()]).is_explained());
+        assert!(history(&[second, first, seen]).is_explained());
+    }
+}

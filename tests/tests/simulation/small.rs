@@ -1,0 +1,315 @@
+//! A dozen commands of a few sessions on two to four workers, scheduled with malice, and every history searched.
+//!
+//! The scheduler picks any worker for one step, or lets bytes of a session arrive; now and then a worker loses its core
+//! for a while, most often when it has published one half of its turn.
+
+use crate::command::{Command, Mixture, names_on};
+use crate::history::{History, Operation};
+use crate::world::{Did, Order, PeerId, World};
+use kv_core::resp::client::{ReplyDecoder, Value, encode_request};
+use kv_core::structs::random::Random;
+use kv_server::engine::Faults;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The engine under test, whole or with a part of the rule of order left out.
+#[derive(Clone, Copy)]
+struct Engine {
+    order: Order,
+    faults: Faults,
+}
+
+const WHOLE: Engine = Engine {
+    order: Order::AsDesigned,
+    faults: Faults { no_lock: false, no_published_flag: false, no_connection_order: false },
+};
+
+/// How many commands a history has besides the last look at all keys.
+const COMMANDS: usize = 24;
+
+/// More steps than any run needs: a run that takes them turns in circles.
+const STEPS_MAX: u64 = 50_000;
+
+struct Client {
+    peer: PeerId,
+    decoder: ReplyDecoder,
+    /// Pipelines not begun.
+    script: VecDeque<Vec<Command>>,
+    /// Bytes of the pipelines begun that have not arrived, and where in them each request ends.
+    unsent: VecDeque<u8>,
+    ends: VecDeque<usize>,
+    /// Operations without a reply, in order; the last `ends.len()` of them have not arrived.
+    waiting: VecDeque<usize>,
+}
+
+struct Run {
+    world: World,
+    random: Random,
+    clients: Vec<Client>,
+    history: History,
+    /// Counts what happens; the time of the history.
+    clock: u64,
+    /// Who has no core, and until when. One at a time: while several are, nothing much happens.
+    paused: Option<(usize, u64)>,
+    half_published: Vec<bool>,
+    /// Who waits for one that has published a half; not stepped until that one has gone on.
+    waits: Vec<bool>,
+    /// How strongly sessions wait for such moments.
+    patience: u64,
+}
+
+impl Run {
+    fn new(engine: Engine, seed: u64, commands: usize) -> Run {
+        let mut random = Random::new(seed);
+        let workers = 2 + random.index(3);
+        let mut world = World::new(workers, engine.order, engine.faults, &mut random);
+        let shards: Vec<usize> = (0..3).map(|i| i % workers).collect();
+        let names = names_on(&shards, workers, &world.hasher);
+        let sessions = 3 + random.index(5);
+        let mut clients: Vec<Client> = (0..sessions)
+            .map(|_| {
+                let worker = random.index(workers);
+                Client {
+                    peer: world.connect(worker),
+                    decoder: ReplyDecoder::default(),
+                    script: VecDeque::new(),
+                    unsent: VecDeque::new(),
+                    ends: VecDeque::new(),
+                    waiting: VecDeque::new(),
+                }
+            })
+            .collect();
+        let mixture = Mixture::random(&mut random);
+        let pipelined = 1 + random.below(4);
+        let mut fresh = 0;
+        let mut left = commands;
+        while left > 0 {
+            let count = if random.one_in(pipelined) { 1 + random.index(4) } else { 1 }.min(left);
+            left -= count;
+            let pipeline = (0..count).map(|_| mixture.command(names.len(), &mut fresh, &mut random)).collect();
+            clients[random.index(sessions)].script.push_back(pipeline);
+        }
+        let history = History { names, operations: Vec::new() };
+        let (half_published, waits) = (vec![false; workers], vec![false; workers]);
+        let patience = 1 + random.below(8);
+        Run { world, random, clients, history, clock: 0, paused: None, half_published, waits, patience }
+    }
+
+    /// Lets some bytes of a client arrive; begins its next pipeline when the last one has arrived.
+    fn send(&mut self, client: usize) {
+        let c = &mut self.clients[client];
+        if c.unsent.is_empty() {
+            let pipeline = c.script.pop_front().expect("a client without a script has no move");
+            let mut bytes = Vec::new();
+            for command in pipeline {
+                encode_request(&mut bytes, &command.words(&self.history.names));
+                c.ends.push_back(bytes.len());
+                c.waiting.push_back(self.history.operations.len());
+                let operation = Operation { session: client, command, begin: 0, end: u64::MAX, reply: Value::Nil };
+                self.history.operations.push(operation);
+            }
+            c.unsent = bytes.into();
+        }
+        let n = if self.random.one_in(3) { 1 + self.random.index(c.unsent.len()) } else { c.unsent.len() };
+        let n = self.world.feed(c.peer, &c.unsent.make_contiguous()[..n]);
+        c.unsent.drain(..n);
+        let first_unsent = c.waiting.len() - c.ends.len();
+        let arrived = c.ends.iter().filter(|&&end| end <= n).count();
+        for &operation in c.waiting.range(first_unsent..first_unsent + arrived) {
+            self.history.operations[operation].begin = self.clock;
+        }
+        c.ends.drain(..arrived);
+        c.ends.iter_mut().for_each(|end| *end -= n);
+    }
+
+    /// Takes the replies that have left the engine.
+    fn receive(&mut self) -> Result<(), String> {
+        for (session, c) in self.clients.iter_mut().enumerate() {
+            let received = &mut self.world.peers[c.peer].received;
+            if received.is_empty() {
+                continue;
+            }
+            c.decoder.feed(received);
+            received.clear();
+            while let Some(reply) =
+                c.decoder.next_value().map_err(|e| format!("session {session} got no reply: {e:?}"))?
+            {
+                let arrived = c.waiting.len() - c.ends.len();
+                if arrived == 0 {
+                    return Err(format!("session {session} got a reply that it did not ask for"));
+                }
+                let operation = c.waiting.pop_front().expect("one has arrived");
+                self.history.operations[operation].reply = reply;
+                self.history.operations[operation].end = self.clock;
+            }
+        }
+        Ok(())
+    }
+
+    fn may_send(&mut self, client: usize) -> bool {
+        let c = &self.clients[client];
+        // Most clients wait for their replies before they go on; some do not.
+        let goes_on = !c.script.is_empty() && (c.waiting.is_empty() || client == 0);
+        (!c.unsent.is_empty() || goes_on) && self.world.may_feed(c.peer)
+    }
+
+    /// Until everything is answered and all workers rest.
+    fn to_the_end(&mut self) -> Result<(), String> {
+        loop {
+            self.clock += 1;
+            if self.clock > STEPS_MAX {
+                return Err("the workers turn in circles".into());
+            }
+            self.world.now_us += self.random.below(20);
+            let workers: Vec<usize> = (0..self.world.workers()).filter(|&w| self.world.has_work(w)).collect();
+            let mut clients: Vec<usize> = (0..self.clients.len()).filter(|&c| self.may_send(c)).collect();
+            if workers.is_empty() && clients.is_empty() {
+                return self.is_over();
+            }
+            self.paused = self.paused.filter(|&(_, until)| until > self.clock);
+            let unpaused = |w: &usize| self.paused.is_none_or(|(paused, _)| paused != *w) && !self.waits[*w];
+            let mut awake: Vec<usize> = workers.iter().copied().filter(unpaused).collect();
+            if awake.is_empty() && clients.is_empty() {
+                awake = workers;
+                self.paused = None;
+            }
+            // Commands are kept for the moments when some turn is published by half.
+            if !awake.is_empty() && !self.half_published.contains(&true) && !self.random.one_in(self.patience) {
+                clients.clear();
+            }
+            let choice = self.random.index(awake.len() + clients.len());
+            if choice < awake.len() {
+                let worker = awake[choice];
+                let did = self.world.step(worker, &mut self.random);
+                if self.half_published[worker] {
+                    self.waits.fill(false);
+                }
+                self.waits[worker] = did == Did::Waited;
+                self.half_published[worker] = did == Did::HalfPublished;
+                let often = if did == Did::HalfPublished { 2 } else { 25 };
+                if self.paused.is_none() && self.random.one_in(often) {
+                    // Of every length, from some steps to several commands of everybody else.
+                    self.paused = Some((worker, self.clock + (8 << self.random.below(7))));
+                }
+                self.receive()?;
+            } else {
+                self.send(clients[choice - awake.len()]);
+            }
+        }
+    }
+
+    fn is_over(&mut self) -> Result<(), String> {
+        if let Some(session) = self.clients.iter().position(|c| !c.waiting.is_empty() || !c.script.is_empty()) {
+            return Err(format!("session {session} waits for ever"));
+        }
+        for worker in 0..self.world.workers() {
+            let left = self.world.worker(worker).left_over();
+            if !left.is_nothing() {
+                return Err(format!("worker {worker} rests, but there is {left:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.to_the_end()?;
+        // A last look, so that what the last writes did is part of the history.
+        let all = (0..self.history.names.len()).collect();
+        self.clients[0].script.push_back(vec![Command::MGet(all)]);
+        self.to_the_end()?;
+        if self.history.is_explained() { Ok(()) } else { Err("no order of the commands explains the replies".into()) }
+    }
+}
+
+/// What went wrong with a seed, told with the shortest history that was found to go wrong.
+fn failure(engine: Engine, seed: u64) -> Option<String> {
+    let why = Run::new(engine, seed, COMMANDS).check().err()?;
+    let mut shortest = (COMMANDS, seed, why);
+    'shorter: for commands in 2..COMMANDS {
+        for seed in seed..seed + 200 {
+            if let Err(why) = Run::new(engine, seed, commands).check() {
+                shortest = (commands, seed, why);
+                break 'shorter;
+            }
+        }
+    }
+    let (commands, small_seed, why) = shortest;
+    let mut run = Run::new(engine, small_seed, commands);
+    run.check().expect_err("the same seed goes the same way");
+    let workers = run.world.workers();
+    let of: Vec<_> = run.clients.iter().map(|c| run.world.peers[c.peer].worker).collect();
+    let keys: Vec<_> = run.history.names.iter().map(|k| (k, run.world.hasher.place(k.as_bytes(), workers))).collect();
+    Some(format!(
+        "seed {seed} fails; shortest found: seed {small_seed} with {commands} commands: {why}\n{}  workers of the \
+         sessions {of:?}, shards of the keys {keys:?}",
+        run.history
+    ))
+}
+
+/// The first seed that fails, of `count` seeds beginning with `first`, on all cores; and what went wrong.
+fn first_failure(engine: Engine, first: u64, count: u64) -> Option<(u64, String)> {
+    let next = AtomicU64::new(first);
+    let failed = AtomicBool::new(false);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let found = std::thread::scope(|scope| {
+        let one = || {
+            let mut found = None;
+            while !failed.load(Ordering::Relaxed) {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= first + count {
+                    break;
+                }
+                if Run::new(engine, seed, COMMANDS).check().is_err() {
+                    failed.store(true, Ordering::Relaxed);
+                    found = Some(seed);
+                }
+            }
+            found
+        };
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(one)).collect();
+        threads.into_iter().filter_map(|t| t.join().expect("a run does not panic")).min()
+    });
+    found.map(|seed| (seed, failure(engine, seed).expect("the same seed goes the same way")))
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// Seeds of the normal run.
+const SEEDS: u64 = 4_000;
+
+#[test]
+fn every_history_is_strictly_serializable_and_in_the_order_of_its_sessions() {
+    let first = number("KV_SIM_FIRST", 0);
+    if let Some((_, text)) = first_failure(WHOLE, first, number("KV_SIM_SEEDS", SEEDS)) {
+        panic!("{text}");
+    }
+}
+
+/// A broken engine must be caught by the seeds of the normal run.
+fn is_caught(what: &str, engine: Engine) {
+    let (seed, text) =
+        first_failure(engine, 0, SEEDS).unwrap_or_else(|| panic!("{what}: not noticed in {SEEDS} seeds"));
+    println!("{what}: caught at seed {seed}\n{text}");
+}
+
+#[test]
+fn running_local_commands_before_the_mailbox_is_caught() {
+    is_caught("local commands first", Engine { order: Order::LocalFirst, ..WHOLE });
+}
+
+#[test]
+fn publishing_without_the_lock_is_caught() {
+    is_caught("no lock", Engine { faults: Faults { no_lock: true, ..WHOLE.faults }, ..WHOLE });
+}
+
+#[test]
+fn running_mail_of_a_turn_that_is_not_published_everywhere_is_caught() {
+    is_caught("no flag", Engine { faults: Faults { no_published_flag: true, ..WHOLE.faults }, ..WHOLE });
+}
+
+#[test]
+fn running_a_connections_commands_out_of_order_is_caught() {
+    is_caught("no order", Engine { faults: Faults { no_connection_order: true, ..WHOLE.faults }, ..WHOLE });
+}

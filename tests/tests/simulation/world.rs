@@ -1,0 +1,315 @@
+//! Workers, each in some step of its turn, and connections whose two ends are byte buffers.
+//!
+//! Who may do what when is the caller's choice: [`World::step`] takes one worker one step on, [`World::feed`] lets bytes
+//! arrive. The order of the steps within a turn is the one `io` keeps, or a broken one.
+
+#![allow(dead_code)] // TEMPORARY
+use kv_core::store::{Garbage, KeyHasher};
+use kv_core::structs::random::Random;
+use kv_server::config::Config;
+use kv_server::engine::host::{Process, System};
+use kv_server::engine::net::NeverAsleep;
+use kv_server::engine::worker::Rest;
+use kv_server::engine::{ConnId, Faults, Net, Publish, Session, Wake, Worker};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A machine without files or a process of its own.
+struct NoMachine;
+
+impl System for NoMachine {
+    fn process(&self) -> Process {
+        Process::default()
+    }
+    fn config_file(&self) -> Option<PathBuf> {
+        None
+    }
+    fn read_config(&self) -> io::Result<String> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn write_config(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn shut_down(&self) {}
+    fn options_changed(&self, _: &Config) {}
+}
+
+/// The order of a turn's steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    AsDesigned,
+    /// Broken: local commands run before the mailbox is looked at.
+    LocalFirst,
+}
+
+/// What is the worker's next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Between two turns: bytes may arrive.
+    Between,
+    Mail,
+    Clock,
+    Run,
+    Local,
+    Publish,
+    Duties,
+    Flush,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// Something.
+    Work,
+    /// A part of the turn's batches is out, another is not.
+    HalfPublished,
+    /// Nothing: another worker has to go on first.
+    Waited,
+    /// The last step of its turn.
+    TurnOver,
+}
+
+struct Station {
+    worker: Worker,
+    stage: Stage,
+    /// Bytes arrived, or a connection came or went, since the last turn.
+    stirred: bool,
+    dirty: Vec<ConnId>,
+    garbage: Vec<Garbage>,
+    /// Which peer is at the other end of a connection.
+    peers: Vec<Option<PeerId>>,
+}
+
+pub type PeerId = usize;
+
+/// The client's end of a connection.
+pub struct Peer {
+    pub worker: usize,
+    /// None once either side has closed.
+    conn: Option<ConnId>,
+    /// Bytes that have arrived and were not taken yet.
+    pub received: Vec<u8>,
+}
+
+impl Peer {
+    pub fn is_open(&self) -> bool {
+        self.conn.is_some()
+    }
+}
+
+pub struct World {
+    stations: Vec<Station>,
+    pub peers: Vec<Peer>,
+    pub hasher: Arc<KeyHasher>,
+    pub now_us: u64,
+    order: Order,
+    net: Arc<Net>,
+}
+
+/// Some moment in 2023.
+const BEGINNING_US: u64 = 1_700_000_000_000_000;
+
+impl World {
+    pub fn new(workers: usize, order: Order, faults: Faults, random: &mut Random) -> World {
+        let wakers = (0..workers).map(|_| Box::new(NeverAsleep) as Box<dyn Wake>).collect();
+        let config = Config { databases: 1, ..Config::default() };
+        let (net, mailboxes) = Net::with_faults(wakers, config.databases as usize, faults);
+        let mut seed = [0; 16];
+        seed[..8].copy_from_slice(&random.next_u64().to_le_bytes());
+        let hasher = Arc::new(KeyHasher::new(seed));
+        let system: Arc<dyn System> = Arc::new(NoMachine);
+        let stations = mailboxes
+            .into_iter()
+            .enumerate()
+            .map(|(id, mailbox)| Station {
+                worker: Worker::new(
+                    id,
+                    net.clone(),
+                    mailbox,
+                    hasher.clone(),
+                    config.clone(),
+                    system.clone(),
+                    random.next_u64(),
+                    BEGINNING_US,
+                ),
+                stage: Stage::Between,
+                stirred: false,
+                dirty: Vec::new(),
+                garbage: Vec::new(),
+                peers: Vec::new(),
+            })
+            .collect();
+        World { stations, peers: Vec::new(), hasher, now_us: BEGINNING_US, order, net }
+    }
+
+    pub fn workers(&self) -> usize {
+        self.stations.len()
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    pub fn worker(&mut self, worker: usize) -> &mut Worker {
+        &mut self.stations[worker].worker
+    }
+
+    /// A new connection. Only between two turns of the worker.
+    pub fn connect(&mut self, worker: usize) -> PeerId {
+        assert!(self.is_between_turns(worker));
+        let station = &mut self.stations[worker];
+        let id = self.peers.len();
+        let number = self.net.next_client();
+        let session = Session::new(number, format!("peer:{id}"), "here:1".into(), self.now_us / 1000, true);
+        let conn = station.worker.connect(session);
+        if station.peers.len() <= conn as usize {
+            station.peers.resize(conn as usize + 1, None);
+        }
+        station.peers[conn as usize] = Some(id);
+        self.peers.push(Peer { worker, conn: Some(conn), received: Vec::new() });
+        id
+    }
+
+    pub fn is_between_turns(&self, worker: usize) -> bool {
+        self.stations[worker].stage == Stage::Between
+    }
+
+    /// Whether the worker reads from this connection now.
+    pub fn may_feed(&mut self, peer: PeerId) -> bool {
+        let Peer { worker, conn, .. } = self.peers[peer];
+        self.is_between_turns(worker) && conn.is_some_and(|conn| self.stations[worker].worker.wants_input(conn))
+    }
+
+    /// Lets the first of these bytes arrive in one read; says how many.
+    pub fn feed(&mut self, peer: PeerId, bytes: &[u8]) -> usize {
+        assert!(self.may_feed(peer));
+        let conn = self.peers[peer].conn.expect("just seen");
+        let station = &mut self.stations[self.peers[peer].worker];
+        let space = station.worker.input_space(conn);
+        let n = bytes.len().min(space.len());
+        space[..n].copy_from_slice(&bytes[..n]);
+        station.worker.received(conn, n);
+        station.stirred = true;
+        n
+    }
+
+    /// The client closes its sending side. Only between two turns of the worker.
+    pub fn end_input(&mut self, peer: PeerId) {
+        assert!(self.is_between_turns(self.peers[peer].worker));
+        let Some(conn) = self.peers[peer].conn else { return };
+        let station = &mut self.stations[self.peers[peer].worker];
+        station.worker.end_of_input(conn);
+        station.stirred = true;
+    }
+
+    /// The client is gone from one moment to the next. Only between two turns of the worker.
+    pub fn hang_up(&mut self, peer: PeerId) {
+        assert!(self.is_between_turns(self.peers[peer].worker));
+        let Some(conn) = self.peers[peer].conn.take() else { return };
+        let station = &mut self.stations[self.peers[peer].worker];
+        station.peers[conn as usize] = None;
+        station.worker.disconnected(conn);
+        station.stirred = true;
+    }
+
+    /// Whether a turn is under way, or there is something to begin one for.
+    pub fn has_work(&self, worker: usize) -> bool {
+        let station = &self.stations[worker];
+        station.stage != Stage::Between
+            || station.stirred
+            || match station.worker.rest() {
+                Rest::None | Rest::Yield => true,
+                Rest::Until(moment) => moment <= self.now_us / 1000,
+                Rest::Forever => false,
+            }
+    }
+
+    /// The next moment at which some worker wants to do something by itself.
+    pub fn next_moment(&self) -> Option<u64> {
+        let moments = self.stations.iter().filter_map(|s| match s.worker.rest() {
+            Rest::Until(moment) => Some(moment),
+            Rest::None | Rest::Yield | Rest::Forever => None,
+        });
+        moments.min()
+    }
+
+    /// One step of a worker's turn.
+    pub fn step(&mut self, worker: usize, random: &mut Random) -> Did {
+        let now_us = self.now_us;
+        let local_first = self.order == Order::LocalFirst;
+        let id = worker;
+        let Station { worker, stage, stirred, dirty, garbage, .. } = &mut self.stations[id];
+        match *stage {
+            Stage::Between => {
+                *stirred = false;
+                worker.decode();
+                *stage = if local_first { Stage::Local } else { Stage::Mail };
+                Did::Work
+            }
+            Stage::Mail => {
+                worker.take_mail();
+                *stage = Stage::Clock;
+                Did::Work
+            }
+            Stage::Clock => {
+                worker.set_time(now_us);
+                *stage = Stage::Run;
+                Did::Work
+            }
+            Stage::Run => {
+                if !worker.run_mail() {
+                    *stage = if local_first { Stage::Publish } else { Stage::Local };
+                }
+                Did::Work
+            }
+            Stage::Local => {
+                worker.run_local();
+                *stage = if local_first { Stage::Mail } else { Stage::Publish };
+                Did::Work
+            }
+            Stage::Publish => match worker.publish() {
+                Publish::More => Did::HalfPublished,
+                Publish::Blocked => Did::Waited,
+                Publish::Done => {
+                    *stage = Stage::Duties;
+                    Did::Work
+                }
+            },
+            Stage::Duties => {
+                worker.duties(garbage);
+                garbage.clear();
+                worker.take_dirty(dirty);
+                *stage = Stage::Flush;
+                Did::Work
+            }
+            Stage::Flush => self.flush_next(id, random),
+        }
+    }
+
+    /// Sends what one connection has to send, in pieces; closes it when the engine says so.
+    fn flush_next(&mut self, worker: usize, random: &mut Random) -> Did {
+        let station = &mut self.stations[worker];
+        let Some(conn) = station.dirty.pop() else {
+            station.stage = Stage::Between;
+            return Did::TurnOver;
+        };
+        let Some(peer) = station.peers[conn as usize] else { return Did::Work };
+        while !station.worker.should_close(conn) {
+            let output = station.worker.output(conn);
+            if output.is_empty() {
+                break;
+            }
+            let n = 1 + random.index(output.len());
+            self.peers[peer].received.extend_from_slice(&output[..n]);
+            station.worker.sent(conn, n);
+        }
+        if station.worker.should_close(conn) {
+            station.peers[conn as usize] = None;
+            self.peers[peer].conn = None;
+            station.worker.disconnected(conn);
+            station.stirred = true;
+        }
+        Did::Work
+    }
+}
