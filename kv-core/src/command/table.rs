@@ -46,14 +46,43 @@ const NAME_MAX: usize = 32;
 const SHORT_PLACES: usize = 2048;
 
 /// A name of at most 16 bytes, in upper case, as a number; and where its search begins.
+///
+/// Read by whole words that may overlap, not by a copy into a buffer: a wide load right after narrow stores would wait for
+/// them, and this happens for every request.
 #[inline]
 fn short_name(name: &[u8]) -> Option<(u128, usize)> {
-    let mut bytes = [0; 16];
-    bytes.get_mut(..name.len())?.copy_from_slice(name);
-    bytes.make_ascii_uppercase();
-    let number = u128::from_le_bytes(bytes);
+    fn u64_at(name: &[u8], at: usize) -> u64 {
+        name.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+    }
+    fn u32_at(name: &[u8], at: usize) -> u64 {
+        name.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, |b| u64::from(u32::from_le_bytes(b)))
+    }
+    let len = name.len();
+    let (low, high) = match len {
+        0 => (0, 0),
+        1..=3 => {
+            let byte = |at: usize| u64::from(name[at]) << (8 * at);
+            (byte(0) | byte(len / 2) | byte(len - 1), 0)
+        }
+        4..=7 => (u32_at(name, 0) | u32_at(name, len - 4) << (8 * (len - 4)), 0),
+        8 => (u64_at(name, 0), 0),
+        9..=16 => (u64_at(name, 0), u64_at(name, len - 8) >> (8 * (16 - len))),
+        _ => return None,
+    };
+    let number = u128::from(upper(low)) | u128::from(upper(high)) << 64;
     let mixed = ((number as u64) ^ ((number >> 64) as u64).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     Some((number, (mixed >> 53) as usize % SHORT_PLACES))
+}
+
+/// Eight bytes in upper case at once.
+#[inline]
+fn upper(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let seven = word & (0x7f * EACH);
+    let from_a = seven + (0x80 - u64::from(b'a')) * EACH;
+    let past_z = seven + (0x7f - u64::from(b'z')) * EACH;
+    let letters = from_a & !past_z & !word & (0x80 * EACH);
+    word ^ (letters >> 2)
 }
 
 impl Table {

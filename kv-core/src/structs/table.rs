@@ -454,7 +454,7 @@ impl<T: Item> Table<T> {
         }
     }
 
-    /// Starts loading the first line of the item, or the overflow chunk where it might be. Reads the bucket: prefetch
+    /// Starts loading the first two lines of the item (most keys with their values lie within), or the overflow chunk where it might be. Reads the bucket: prefetch
     /// that before.
     #[inline]
     pub fn prefetch_item(&self, hash: u64) {
@@ -469,6 +469,7 @@ impl<T: Item> Table<T> {
             let slot = unsafe { chunk.get(at) };
             if slot.tag() == tag && slot.is_item() {
                 prefetch(slot.raw().as_ptr());
+                prefetch(slot.raw().as_ptr().wrapping_add(64));
                 found = true;
             }
         }

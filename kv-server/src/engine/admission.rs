@@ -2,7 +2,6 @@
 
 use super::session::Session;
 use kv_core::command::{CommandError, Flags, Row};
-use kv_core::resp::Limits;
 
 type Check = fn(&Row, &Session) -> Option<CommandError>;
 
@@ -17,12 +16,4 @@ fn not_authenticated(row: &Row, session: &Session) -> Option<CommandError> {
 #[inline]
 pub fn refusal(row: &Row, session: &Session) -> Option<CommandError> {
     CHECKS.iter().find_map(|check| check(row, session))
-}
-
-/// The limits of a request; who has not said who he is gets small ones, as in Redis.
-pub fn limits(configured: &Limits, session: &Session) -> Limits {
-    if session.authenticated {
-        return Limits { line: configured.line, args: configured.args, bulk: configured.bulk };
-    }
-    Limits { line: configured.line, args: configured.args.min(10), bulk: configured.bulk.min(16 * 1024) }
 }

@@ -275,6 +275,8 @@ pub struct Connection {
     pub session: Session,
     pub input: Input,
     pub decoder: Decoder,
+    /// Where the input begins once the requests decoded in this turn have run.
+    pub decoded_to: usize,
     /// What is wrong with the bytes at this place of the input; answered when the requests before it have run.
     pub protocol_error: Option<(usize, DecodeError)>,
     pub output: Output,
@@ -306,6 +308,7 @@ impl Connection {
             session,
             input: Input::default(),
             decoder: Decoder::default(),
+            decoded_to: 0,
             protocol_error: None,
             output: Output::default(),
             tickets: Tickets::default(),

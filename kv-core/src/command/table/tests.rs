@@ -172,3 +172,19 @@ fn every_difference_that_is_listed_exists() {
         assert!(table().by_full_name(name.as_bytes()).is_some(), "{name}");
     }
 }
+
+#[test]
+fn a_name_is_found_in_any_case_and_at_any_length() {
+    for length in 0..=17 {
+        let name: Vec<u8> = (0..length).map(|i| b'a' + (i * 7 % 26)).collect();
+        let number = short_name(&name).map(|(number, _)| number);
+        let mut upper = name.to_ascii_uppercase();
+        upper.resize(16.max(upper.len()), 0);
+        let expected = (length <= 16).then(|| u128::from_le_bytes(upper[..16].try_into().expect("16 bytes")));
+        assert_eq!(number, expected, "length {length}");
+    }
+    for byte in 0..=255u8 {
+        let number = short_name(&[byte; 9]).expect("short").0;
+        assert_eq!(number.to_le_bytes()[..9], [byte.to_ascii_uppercase(); 9], "byte {byte}");
+    }
+}

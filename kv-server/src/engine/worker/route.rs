@@ -78,8 +78,11 @@ impl Worker {
         let mut data = std::mem::take(&mut c.input.data);
         let mut decoder = std::mem::take(&mut c.decoder);
         let (mut at, end) = (c.input.start, c.input.end);
-        let limits = admission::limits(&self.limits, &c.session);
-        let room = REQUESTS_PER_TURN.saturating_sub(c.tickets.len());
+        // Who has still to say who he is gets small limits, and his requests one by one: the next may come after AUTH.
+        let guest = !c.session.authenticated;
+        decoder.set_guest(guest);
+        let room = if guest { 1 } else { REQUESTS_PER_TURN };
+        let room = room.saturating_sub(c.tickets.len());
         let mut count = 0;
         let mut failure = None;
         while at < end {
@@ -88,7 +91,7 @@ impl Worker {
                 break;
             }
             let words_start = self.words.len();
-            match decoder.decode(&mut data[at..end], &limits, &mut self.words) {
+            match decoder.decode(&mut data[at..end], &self.limits, &mut self.words) {
                 Ok(Decoded::Request { consumed }) => {
                     if self.words.len() > words_start {
                         let request = Request {
@@ -110,6 +113,7 @@ impl Worker {
                 }
                 Ok(Decoded::NeedMore { .. }) => {
                     self.words.truncate(words_start);
+                    at += decoder.take_skipped();
                     break;
                 }
                 Err(error) => {
@@ -123,6 +127,7 @@ impl Worker {
         let c = self.connections[id as usize].as_mut().expect("listed connections stay");
         c.input.data = data;
         c.decoder = decoder;
+        c.decoded_to = at;
         if count == 0 {
             c.input.start = at;
         }
@@ -269,8 +274,7 @@ impl Worker {
                 i += 1;
             }
             self.figures.commands += (i - first) as u64;
-            let last_end = requests[i - 1].end;
-            self.after_requests(conn, data, stopped, last_end);
+            self.after_requests(conn, data, stopped);
         }
         self.requests = requests;
         self.requests.clear();
@@ -282,7 +286,7 @@ impl Worker {
     }
 
     /// Puts a connection's input back after its requests of this turn have run, or from `stopped` on have not.
-    fn after_requests(&mut self, conn: ConnId, data: Vec<u8>, stopped: Option<u32>, last_end: u32) {
+    fn after_requests(&mut self, conn: ConnId, data: Vec<u8>, stopped: Option<u32>) {
         let now = self.now;
         let c = self.connections[conn as usize].as_mut().expect("it has just run requests");
         c.session.last_active = now;
@@ -294,7 +298,7 @@ impl Worker {
                 c.protocol_error = None;
                 c.undecoded = true;
             }
-            None => c.input.start = last_end as usize,
+            None => c.input.start = c.decoded_to,
         }
         let failed = c.protocol_error.is_some();
         if c.life == Life::Open && !failed {
