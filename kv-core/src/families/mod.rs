@@ -75,18 +75,21 @@ pub(crate) fn prefetch_groups<'a, T: Copy>(
     mut run: impl FnMut(&mut Ctx, Key<'a>, T),
 ) -> Result<(), CommandError> {
     while args.left() > 0 {
-        let mut group: [Option<(Key<'a>, T)>; GROUP] = [None; GROUP];
-        let mut len = 0;
+        let first = item(args)?;
+        if args.left() == 0 {
+            run(ctx, first.0, first.1);
+            break;
+        }
+        let mut group = [first; GROUP];
+        let mut len = 1;
         while len < GROUP && args.left() > 0 {
-            group[len] = Some(item(args)?);
+            group[len] = item(args)?;
             len += 1;
         }
-        let items = group[..len].iter().flatten();
-        if len > 1 {
-            items.clone().for_each(|(key, _)| ctx.db(*key).prefetch_bucket(key.hash));
-            items.clone().for_each(|(key, _)| ctx.db(*key).prefetch_entry(key.hash));
-        }
-        items.for_each(|&(key, rest)| run(ctx, key, rest));
+        let items = &group[..len];
+        items.iter().for_each(|(key, _)| ctx.db(*key).prefetch_bucket(key.hash));
+        items.iter().for_each(|(key, _)| ctx.db(*key).prefetch_entry(key.hash));
+        items.iter().for_each(|&(key, rest)| run(ctx, key, rest));
     }
     Ok(())
 }
