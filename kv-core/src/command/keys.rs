@@ -103,3 +103,24 @@ pub fn keys_of<'a>(spec: &CommandSpec, words: usize, word: impl Fn(usize) -> &'a
         }
     }
 }
+
+/// First key, last key and step as the first versions of COMMAND tell them: the run of keys at fixed places, 0 0 0 if
+/// there is none. A last key below 0 counts from the end.
+pub fn legacy_range(spec: &CommandSpec) -> (i64, i64, i64) {
+    let mut runs = spec.keys.iter().filter_map(|key| match (key.begin, key.find) {
+        (Begin::Index(first), Find::Range { last, step, .. }) => {
+            let first = i64::from(first);
+            Some((first, if last < 0 { i64::from(last) } else { first + i64::from(last) }, i64::from(step)))
+        }
+        _ => None,
+    });
+    let Some((first, mut last, mut step)) = runs.next() else { return (0, 0, 0) };
+    for (next_first, next_last, next_step) in runs {
+        // Only keys that stand side by side make one run.
+        if next_first != last + 1 || next_step != 1 {
+            continue;
+        }
+        (last, step) = (next_last, 1);
+    }
+    (first, last, step)
+}

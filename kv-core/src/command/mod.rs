@@ -6,6 +6,7 @@
 //! no suspension. Effects are said once, by [`Ctx::wrote`].
 
 mod args;
+mod categories;
 mod ctx;
 mod error;
 mod event;
@@ -14,9 +15,10 @@ mod row;
 mod table;
 
 pub use args::Args;
+pub use categories::{CATEGORIES, categories_of};
 pub use ctx::{Ctx, OnWrite, Outcome, Settings, Stores};
 pub use error::CommandError;
 pub use event::Event;
-pub use keys::{Begin, Find, KeyAccess, KeySpec, keys_of};
+pub use keys::{Begin, Find, KeyAccess, KeySpec, keys_of, legacy_range};
 pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, Spread, StoreFn, row};
 pub use table::{Found, Row, RowId, Table, table};

@@ -201,6 +201,8 @@ pub enum Join {
     AnyOf,
     /// Texts (bulk strings), one after the other in one verbatim string.
     Text,
+    /// Integers are summed; of other answers the first that is no error: one part is enough to have what was looked for.
+    Found,
 }
 
 /// Everything there is to know about a command. Built by [`row`] and the methods below, in constants.
@@ -214,6 +216,8 @@ pub struct CommandSpec {
     pub flags: Flags,
     pub spread: Spread,
     pub group: Group,
+    /// The access category where it is not the one of the group.
+    pub category: Option<&'static str>,
     /// What follows the name, as in Redis's documentation.
     pub syntax: &'static str,
     pub summary: &'static str,
@@ -240,6 +244,7 @@ pub const fn row(
         flags,
         spread: Spread::Keys,
         group: Group::Generic,
+        category: None,
         syntax: "",
         summary: "",
         since: "",
@@ -256,6 +261,10 @@ impl CommandSpec {
     }
     pub const fn group(mut self, group: Group) -> Self {
         self.group = group;
+        self
+    }
+    pub const fn category(mut self, category: &'static str) -> Self {
+        self.category = Some(category);
         self
     }
     pub const fn syntax(mut self, syntax: &'static str) -> Self {

@@ -161,10 +161,15 @@ impl Table {
     #[inline]
     pub fn find(&self, name: &[u8], second: Option<&[u8]>) -> Found {
         let Some(id) = self.find_top(name) else { return Found::UnknownCommand };
-        if !matches!(self.row(id).spec.handler, Handler::Container) {
+        let row = self.row(id);
+        if row.subs.is_empty() {
             return Found::Row(id);
         }
-        let Some(second) = second else { return Found::MissingSubcommand(id) };
+        let Some(second) = second else {
+            // COMMAND means something by itself, too.
+            let is_container = matches!(row.spec.handler, Handler::Container);
+            return if is_container { Found::MissingSubcommand(id) } else { Found::Row(id) };
+        };
         let mut buf = [0; 2 * NAME_MAX + 1];
         buf[..name.len()].copy_from_slice(name);
         buf[..name.len()].make_ascii_uppercase();

@@ -1,9 +1,10 @@
 //! The connection: PING ECHO HELLO AUTH SELECT QUIT RESET and CLIENT. Rows only: the sessions are the host's.
 
 use crate::command::Arity::{AtLeast, Exactly};
-use crate::command::{CommandSpec, Flags, Group, Handler, Spread, row};
+use crate::command::{Arity, CommandSpec, Flags, Group, Handler, Join, Spread, row};
 
 const HOST: Handler = Handler::Host;
+const CONTAINER: Handler = Handler::Container;
 const SESSION: Flags = Flags::NOSCRIPT
     .and(Flags::LOADING)
     .and(Flags::STALE)
@@ -20,6 +21,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .syntax("[username] password")
         .summary("Says who the client is.")
         .since("1.0.0"),
+    row("CLIENT", CONTAINER, AtLeast(2), &[], Flags::NONE)
+        .subs(CLIENT_ROWS)
+        .group(Group::Connection)
+        .syntax("subcommand [argument ...]")
+        .summary("Asks about connections and changes them.")
+        .since("2.4.0")
+        .complexity("see the subcommands"),
     session(row("ECHO", HOST, Exactly(2), &[], Flags::LOADING.and(Flags::STALE).and(Flags::FAST)))
         .syntax("message")
         .summary("Gives the message back.")
@@ -43,4 +51,71 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .syntax("index")
         .summary("Chooses the database.")
         .since("1.0.0"),
+];
+
+/// Never held back by CLIENT PAUSE, so that the pause can be looked at and ended.
+const CLIENT: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::NEVER_PAUSED);
+const CLIENT_ADMIN: Flags = CLIENT.and(Flags::ADMIN);
+
+/// Of the session that asks.
+const fn own(name: &'static str, arity: Arity, flags: Flags) -> CommandSpec {
+    session(row(name, HOST, arity, &[], flags))
+}
+
+/// Of all connections: every worker looks at its own.
+const fn all(name: &'static str, arity: Arity, join: Join) -> CommandSpec {
+    row(name, HOST, arity, &[], CLIENT_ADMIN).group(Group::Connection).spread(Spread::All { join })
+}
+
+const CLIENT_ROWS: &[CommandSpec] = &[
+    own("GETNAME", Exactly(2), CLIENT).summary("Tells the name of the connection.").since("2.6.9"),
+    own("HELP", Exactly(2), CLIENT.without(Flags::NOSCRIPT)).summary("Lists the subcommands.").since("5.0.0"),
+    own("ID", Exactly(2), CLIENT).summary("Tells the number of the connection, which is never used twice.").since("5.0.0"),
+    own("INFO", Exactly(2), CLIENT)
+        .summary("Tells about the connection, in the form of CLIENT LIST.")
+        .since("6.2.0")
+        .tips(&["nondeterministic_output"]),
+    all("KILL", AtLeast(3), Join::Found)
+        .syntax(
+            "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | \
+             [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage] [...]>>",
+        )
+        .summary("Closes connections that fit all filters, and counts them.")
+        .since("2.4.0")
+        .complexity("O(n) in the number of connections"),
+    all("LIST", AtLeast(2), Join::Text)
+        .syntax("[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]")
+        .summary("Tells about all connections, one line each.")
+        .since("2.4.0")
+        .complexity("O(n) in the number of connections")
+        .tips(&["nondeterministic_output"]),
+    own("NO-EVICT", Exactly(3), CLIENT_ADMIN)
+        .syntax("<ON | OFF>")
+        .summary("Keeps the connection when memory for connections runs out.")
+        .since("7.0.0"),
+    own("NO-TOUCH", Exactly(3), CLIENT)
+        .syntax("<ON | OFF>")
+        .summary("Lets commands of the connection not count as a use of their keys.")
+        .since("7.2.0"),
+    all("PAUSE", AtLeast(3), Join::First)
+        .syntax("timeout [WRITE | ALL]")
+        .summary("Holds back commands, or only writes, for some milliseconds.")
+        .since("3.0.0")
+        .complexity("O(1)"),
+    own("REPLY", Exactly(3), CLIENT)
+        .syntax("<ON | OFF | SKIP>")
+        .summary("Switches the replies of the connection off, on, or off for one command.")
+        .since("3.2.0"),
+    own("SETINFO", Exactly(4), CLIENT)
+        .syntax("<LIB-NAME libname | LIB-VER libver>")
+        .summary("Says which client library the connection belongs to.")
+        .since("7.2.0"),
+    own("SETNAME", Exactly(3), CLIENT)
+        .syntax("connection-name")
+        .summary("Gives the connection a name.")
+        .since("2.6.9"),
+    all("UNPAUSE", Exactly(2), Join::First)
+        .summary("Ends CLIENT PAUSE.")
+        .since("6.2.0")
+        .complexity("O(n) in the number of connections held back"),
 ];

@@ -173,17 +173,20 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("4.0.0")
         .complexity("O(n) in the number of keys"),
     generic("WAIT", wait, Arity::Exactly(3), &[], Flags::NOSCRIPT)
+        .category("connection")
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .syntax("numreplicas timeout")
         .summary("Counts the replicas that have the writes so far: none, as there are no replicas.")
         .since("3.0.0"),
     generic("DBSIZE", dbsize, Arity::Exactly(1), &[], Flags::READONLY.and(Flags::FAST))
+        .category("keyspace")
         .group(Group::Server)
         .spread(Spread::All { join: Join::Sum })
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .summary("Counts the keys of the database.")
         .since("1.0.0"),
     generic("FLUSHALL", flushall, Arity::AtLeast(1), &[], FLUSH)
+        .category("keyspace")
         .group(Group::Server)
         .spread(Spread::All { join: Join::First })
         .tips(ALL_SUCCEED)
@@ -192,6 +195,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(1) in the number of keys"),
     generic("FLUSHDB", flushdb, Arity::AtLeast(1), &[], FLUSH)
+        .category("keyspace")
         .group(Group::Server)
         .spread(Spread::All { join: Join::First })
         .tips(ALL_SUCCEED)
@@ -200,6 +204,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(1) in the number of keys"),
     generic("SWAPDB", swapdb, Arity::Exactly(3), &[], WRITE_FAST.and(Flags::DANGEROUS))
+        .category("keyspace")
         .group(Group::Server)
         .spread(Spread::All { join: Join::First })
         .syntax("index1 index2")

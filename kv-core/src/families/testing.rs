@@ -246,7 +246,7 @@ impl World {
                 }
                 assert!(elements.iter_mut().all(|rest| rest.next().is_none()), "more answers than keys");
             }
-            Join::Text => panic!("texts are joined by the server alone"),
+            Join::Text | Join::Found => panic!("{join:?} is for commands of the server alone"),
         }
         out
     }

@@ -76,6 +76,15 @@ impl Output {
         self.chunks.is_empty() && self.sent == self.tail.len()
     }
 
+    /// How many big pieces wait.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
     /// Bytes not sent yet.
     pub fn len(&self) -> usize {
         self.chunk_bytes + self.tail.len() - self.sent

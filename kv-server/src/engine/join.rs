@@ -95,8 +95,11 @@ impl Joining {
     /// Makes the one reply: pieces, in order, so that big ones are moved. `pick` chooses among `n`.
     pub fn finish(&mut self, pick: impl FnOnce(usize) -> usize, mut out: impl FnMut(Piece<'_>)) {
         let parts = self.answers.len();
-        if let Some(error) = (0..parts).map(|p| self.text(p)).find(|a| encoded::is_error(a)) {
-            return out(Piece::Bytes(error));
+        let failed = |p: &usize| encoded::is_error(self.text(*p));
+        if let Some(first) = (0..parts).find(failed)
+            && (self.join != Join::Found || (0..parts).all(|p| failed(&p)))
+        {
+            return out(Piece::Bytes(self.text(first)));
         }
         let mut head = Vec::new();
         match self.join {
@@ -144,6 +147,15 @@ impl Joining {
                 let some: Vec<usize> = (0..parts).filter(|&p| !encoded::is_nil(self.text(p))).collect();
                 let chosen = if some.is_empty() { 0 } else { some[pick(some.len())] };
                 out(Piece::Bytes(self.text(chosen)));
+            }
+            Join::Found => {
+                let found = (0..parts).find(|p| !failed(p)).expect("not all have failed");
+                if encoded::int_of(self.text(found)).is_none() {
+                    return out(Piece::Bytes(self.text(found)));
+                }
+                let sum = (0..parts).filter_map(|p| encoded::int_of(self.text(p))).sum();
+                Reply::new(&mut head, self.proto).int(sum);
+                out(Piece::Bytes(&head));
             }
             Join::Text => {
                 let mut text = Vec::new();

@@ -39,6 +39,8 @@ pub mod net;
 pub mod rendezvous;
 pub mod session;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 pub mod worker;
 
 pub use net::{Faults, Net, Wake};

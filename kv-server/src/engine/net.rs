@@ -49,6 +49,8 @@ pub struct Net {
     ports: Box<[Port]>,
     locked: AtomicBool,
     next_client: AtomicU64,
+    /// Connections refused because the server was full.
+    rejected: AtomicU64,
     faults: Faults,
 }
 
@@ -85,7 +87,13 @@ impl Net {
                 }
             })
             .collect();
-        let net = Net { ports, locked: AtomicBool::new(false), next_client: AtomicU64::new(1), faults };
+        let net = Net {
+            ports,
+            locked: AtomicBool::new(false),
+            next_client: AtomicU64::new(1),
+            rejected: AtomicU64::new(0),
+            faults,
+        };
         (Arc::new(net), mailboxes)
     }
 
@@ -177,6 +185,19 @@ impl Net {
 
     pub fn remove_connection(&self, worker: usize) {
         self.ports[worker].connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was refused.
+    pub fn reject(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reset_rejected(&self) {
+        self.rejected.store(0, Ordering::Relaxed);
     }
 
     pub fn stats(&self, worker: usize) -> &WorkerStats {

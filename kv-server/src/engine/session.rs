@@ -23,6 +23,8 @@ pub struct Session {
     pub peer: String,
     pub local: String,
     pub unix_socket: bool,
+    /// The number of its socket in the process, for CLIENT LIST; -1 where there is none.
+    pub fd: i32,
     pub name: Vec<u8>,
     pub lib_name: Vec<u8>,
     pub lib_version: Vec<u8>,
@@ -45,6 +47,7 @@ impl Session {
             peer,
             local,
             unix_socket: false,
+            fd: -1,
             name: Vec::new(),
             lib_name: Vec::new(),
             lib_version: Vec::new(),

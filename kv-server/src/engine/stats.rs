@@ -1,12 +1,16 @@
-//! Figures of one worker that others may read at any time: each worker stores them once a turn, INFO adds them up.
+//! Figures of one worker and its shard that others may read at any time; INFO adds them up.
+//!
+//! A worker stores its own once a turn. A shard's are stored by whoever has the shard: at the end of a turn, and before
+//! replies leave for another worker, so that who has seen a reply finds its effect counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use kv_core::store::Shard;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! figures {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// The figures of one worker, as of its last turn.
+    (worker { $($(#[$doc:meta])* $name:ident),* $(,)? } shard { $($(#[$shard_doc:meta])* $shard_name:ident),* $(,)? }) => {
         pub struct WorkerStats {
             $($(#[$doc])* $name: AtomicU64,)*
+            $($(#[$shard_doc])* $shard_name: AtomicU64,)*
             /// Keys and keys with an expiry, per database.
             databases: Vec<(AtomicU64, AtomicU64)>,
         }
@@ -15,64 +19,95 @@ macro_rules! figures {
             pub fn new(databases: usize) -> WorkerStats {
                 WorkerStats {
                     $($name: AtomicU64::new(0),)*
+                    $($shard_name: AtomicU64::new(0),)*
                     databases: (0..databases).map(|_| Default::default()).collect(),
                 }
             }
-            $(pub fn $name(&self) -> u64 { self.$name.load(Ordering::Relaxed) })*
+            $(pub fn $name(&self) -> u64 { self.$name.load(Relaxed) })*
+            $(pub fn $shard_name(&self) -> u64 { self.$shard_name.load(Relaxed) })*
 
             /// Stores a worker's own figures.
             pub(super) fn publish(&self, own: &Figures) {
-                $(self.$name.store(own.$name, Ordering::Relaxed);)*
+                $(self.$name.store(own.$name, Relaxed);)*
             }
         }
 
-        /// The same figures as plain numbers, counted by their worker.
+        /// A worker's own figures as plain numbers, counted by it.
         #[derive(Clone, Default)]
         pub struct Figures { $(pub $name: u64,)* }
     };
 }
 
 figures! {
-    /// Requests carried out, also those answered with an error.
-    commands,
-    /// Connections taken since the start.
-    connections_received,
-    /// Open connections.
-    clients,
-    /// Bytes read from and written to sockets.
-    net_input_bytes,
-    net_output_bytes,
-    /// Bytes of keys, values and tables of the shard.
-    used_memory,
-    keyspace_hits,
-    keyspace_misses,
-    expired_keys,
-    /// Writes since the start.
-    dirty,
-    /// Error replies.
-    error_replies,
-    /// Bytes in input and output buffers.
-    client_bytes,
-    /// Connections cut at their output limit.
-    output_limit_disconnections,
-    /// Connections cut at their input limit.
-    query_limit_disconnections,
-    /// Turns that published something; batches sent; requests sent to another shard; rendezvous run here.
-    turns,
-    batches,
-    remote_requests,
-    rendezvous,
+    worker {
+        /// Requests carried out, also those answered with an error.
+        commands,
+        /// As of the last full second: requests, and bytes from and to sockets, per second.
+        ops_per_sec,
+        input_per_sec,
+        output_per_sec,
+        /// Connections taken since the start.
+        connections_received,
+        /// Open connections.
+        clients,
+        /// Bytes read from and written to sockets.
+        net_input_bytes,
+        net_output_bytes,
+        /// Error replies.
+        error_replies,
+        /// Bytes in input and output buffers.
+        client_bytes,
+        /// Connections cut at their output limit.
+        output_limit_disconnections,
+        /// Connections cut at their input limit.
+        query_limit_disconnections,
+        /// Turns that published something; batches sent; requests sent to another shard; rendezvous run here.
+        turns,
+        batches,
+        remote_requests,
+        rendezvous,
+    }
+    shard {
+        /// Bytes of keys, values and tables.
+        used_memory,
+        /// The most that `used_memory` has been.
+        peak_memory,
+        keyspace_hits,
+        keyspace_misses,
+        expired_keys,
+        /// Writes since the start.
+        dirty,
+    }
 }
 
 impl WorkerStats {
     pub fn database(&self, index: usize) -> (u64, u64) {
         let (keys, expires) = &self.databases[index];
-        (keys.load(Ordering::Relaxed), expires.load(Ordering::Relaxed))
+        (keys.load(Relaxed), expires.load(Relaxed))
     }
 
-    pub(super) fn set_database(&self, index: usize, keys: u64, expires: u64) {
-        let (k, e) = &self.databases[index];
-        k.store(keys, Ordering::Relaxed);
-        e.store(expires, Ordering::Relaxed);
+    /// Stores the figures of the shard. Only its holder may call this.
+    pub(super) fn publish_shard(&self, shard: &Shard) {
+        self.keyspace_hits.store(shard.stats.hits, Relaxed);
+        self.keyspace_misses.store(shard.stats.misses, Relaxed);
+        // Without writes and expiries there is nothing else that a client could have noticed.
+        if self.dirty() != shard.dirty || self.expired_keys() != shard.stats.expired {
+            self.publish_whole_shard(shard);
+        }
+    }
+
+    /// As `publish_shard`, and what changes by itself.
+    pub(super) fn publish_whole_shard(&self, shard: &Shard) {
+        let used = shard.used_memory() as u64;
+        self.used_memory.store(used, Relaxed);
+        self.peak_memory.store(used.max(self.peak_memory()), Relaxed);
+        self.keyspace_hits.store(shard.stats.hits, Relaxed);
+        self.keyspace_misses.store(shard.stats.misses, Relaxed);
+        self.expired_keys.store(shard.stats.expired, Relaxed);
+        self.dirty.store(shard.dirty, Relaxed);
+        for (db, (keys, expires)) in shard.dbs.iter().zip(&self.databases) {
+            keys.store(db.len() as u64, Relaxed);
+            expires.store(db.ttl_keys() as u64, Relaxed);
+        }
     }
 }

@@ -129,6 +129,7 @@ pub struct Worker {
     pub(super) pause: host::Pause,
     pub(super) figures: Figures,
     next_second: UnixMs,
+    sample: duties::Sample,
 }
 
 /// Most requests of one connection in one turn, so that one deep pipeline does not hold up the others; also what it may
@@ -195,6 +196,7 @@ impl Worker {
             pause: host::Pause::default(),
             figures: Figures::default(),
             next_second: 0,
+            sample: Default::default(),
             net,
         };
         worker.options_changed();

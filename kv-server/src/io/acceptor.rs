@@ -188,6 +188,7 @@ impl Acceptor {
         let net = &self.shared.net;
         let open: usize = (0..net.workers()).map(|w| net.connections(w)).sum();
         if open >= self.shared.connections_max.load(std::sync::atomic::Ordering::Relaxed) {
+            net.reject();
             let _ = new.stream.write(&refusal("ERR max number of clients reached"));
             return;
         }

@@ -189,6 +189,7 @@ impl EventLoop {
         let authenticated = !self.worker.config().requirepass.is_set();
         let mut session = Session::new(number, new.peer, new.local, now_us / 1000, authenticated);
         session.unix_socket = new.unix_socket;
+        session.fd = new.stream.fd();
         let id = self.worker.connect(session);
         if let Err(error) = new.stream.register(self.poll.registry(), Token(id as usize)) {
             super::machine::log(&format!("a connection could not be watched: {error}"));

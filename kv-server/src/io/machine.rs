@@ -64,6 +64,10 @@ impl System for Machine {
         std::fs::read_to_string(self.file()?)
     }
 
+    fn read_file(&self, path: &str) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
     fn write_config(&self, text: &str) -> io::Result<()> {
         let file = self.file()?;
         let mut beside = file.as_os_str().to_owned();

@@ -2,6 +2,7 @@
 
 use mio::Interest;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 
 pub enum Stream {
     Tcp(mio::net::TcpStream),
@@ -14,6 +15,14 @@ impl Stream {
         match self {
             Stream::Tcp(s) => registry.register(s, token, interest),
             Stream::Unix(s) => registry.register(s, token, interest),
+        }
+    }
+
+    /// Its number in the process.
+    pub fn fd(&self) -> i32 {
+        match self {
+            Stream::Tcp(s) => s.as_raw_fd(),
+            Stream::Unix(s) => s.as_raw_fd(),
         }
     }
 

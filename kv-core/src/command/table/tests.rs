@@ -1,7 +1,7 @@
 //! The rows hold together, and agree with what redis-server 7.0.15 says about the same commands.
 
 use super::*;
-use crate::command::{Arity, Begin, Find, Flags, KeySpec, Spread, keys_of};
+use crate::command::{Arity, Begin, Find, Flags, KeySpec, Spread, categories_of, keys_of, legacy_range};
 use std::collections::BTreeSet;
 
 fn rows() -> impl Iterator<Item = &'static Row> {
@@ -113,10 +113,17 @@ fn golden() -> Vec<Golden> {
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
             let columns: Vec<&str> = line.split('\t').collect();
-            let [name, arity, flags, _positions, _categories, tips, keys] = columns[..] else {
+            let [name, arity, flags, positions, categories, tips, keys] = columns[..] else {
                 panic!("seven columns: {line}")
             };
-            let fields = [("arity", arity), ("flags", flags), ("tips", tips), ("keys", keys)];
+            let fields = [
+                ("arity", arity),
+                ("flags", flags),
+                ("positions", positions),
+                ("categories", categories),
+                ("tips", tips),
+                ("keys", keys),
+            ];
             Golden { name, fields: fields.map(|(field, text)| (field, text.to_string())).to_vec() }
         })
         .collect()
@@ -150,9 +157,12 @@ fn rows_agree_with_redis() {
         compared += 1;
         let spec = row.spec;
         let keys: Vec<String> = spec.keys.iter().map(key_text).collect();
+        let (first, last, step) = legacy_range(spec);
         let ours = [
             ("arity", spec.arity.as_redis().to_string()),
             ("flags", list(spec.flags.shown())),
+            ("positions", format!("{first} {last} {step}")),
+            ("categories", list(categories_of(spec).map(|category| format!("@{category}")))),
             ("tips", list(spec.tips.iter().copied())),
             ("keys", if keys.is_empty() { "-".into() } else { keys.join(" / ") }),
         ];

@@ -1,6 +1,6 @@
 //! PING ECHO HELLO AUTH SELECT QUIT RESET.
 
-use super::{Call, HostFn};
+use super::{Call, Done, HostFn};
 use crate::engine::session::{ReplyMode, Session};
 use kv_core::command::{Args, CommandError};
 use kv_core::resp::{Proto, Reply, number};
@@ -14,8 +14,6 @@ pub(super) const HANDLERS: &[(&str, HostFn)] = &[
     ("QUIT", quit),
     ("RESET", reset),
 ];
-
-type Done = Result<(), CommandError>;
 
 fn ping(_: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     match args.left() {
@@ -137,11 +135,11 @@ fn quit(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
 fn reset(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     let authenticated = !call.worker.config.requirepass.is_set();
     let session = call.session();
-    let Session { id, created, unix_socket, .. } = *session;
+    let Session { id, created, unix_socket, fd, .. } = *session;
     let (peer, local) = (std::mem::take(&mut session.peer), std::mem::take(&mut session.local));
     let (lib_name, lib_version) = (std::mem::take(&mut session.lib_name), std::mem::take(&mut session.lib_version));
     let fresh = Session::new(id, peer, local, created, authenticated);
-    *session = Session { unix_socket, lib_name, lib_version, reply_mode: ReplyMode::On, ..fresh };
+    *session = Session { unix_socket, fd, lib_name, lib_version, reply_mode: ReplyMode::On, ..fresh };
     Reply::new(reply.out(), Proto::Resp2).simple("RESET");
     Ok(())
 }

@@ -28,6 +28,8 @@ pub const REDIS_VERSION: &str = "7.4.0";
 /// A handler of the server. The reply of an error is written by the caller.
 pub type HostFn = fn(&mut Call<'_>, &mut Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
 
+type Done = Result<(), CommandError>;
+
 /// One call of such a handler.
 pub struct Call<'a> {
     pub worker: &'a mut Worker,
@@ -62,6 +64,8 @@ pub trait System: Send + Sync {
     /// The configuration file, if the server was started with one.
     fn config_file(&self) -> Option<PathBuf>;
     fn read_config(&self) -> io::Result<String>;
+    /// Reads a file that the configuration file includes.
+    fn read_file(&self, path: &str) -> io::Result<String>;
     /// Replaces the configuration file as a whole.
     fn write_config(&self, text: &str) -> io::Result<()>;
     /// Asks the server to end.
@@ -111,6 +115,21 @@ impl Pause {
     }
 }
 
+/// HELP of any container: its subcommands as their rows describe them.
+fn help(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
+    let rows = rows();
+    let parent = rows.row(call.row).parent.expect("HELP is a subcommand");
+    let parent = rows.row(parent);
+    reply.array(1 + 2 * parent.subs.len());
+    reply.simple(&format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", parent.spec.name));
+    for &sub in &parent.subs {
+        let spec = rows.row(sub).spec;
+        reply.simple(format!("{} {}", spec.name, spec.syntax).trim_end());
+        reply.simple(&format!("    {}", spec.summary));
+    }
+    Ok(())
+}
+
 /// The handlers by row.
 pub struct HostTable {
     by_row: Vec<Option<HostFn>>,
@@ -151,3 +170,6 @@ pub fn table() -> &'static HostTable {
         HostTable { by_row }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,21 @@
 //! What a worker does in every turn besides commands, each within a budget: expiry, walks, limits, figures.
 
 use super::super::connection::Life;
+use super::super::stats::Figures;
 use super::{ConnId, Worker};
 use kv_core::store::{Garbage, UnixMs};
 
 /// Entries looked at for expiry in one turn: some hundred microseconds' worth.
 const EXPIRE_BUDGET: usize = 2048;
+
+/// The counters at the last full second.
+#[derive(Default)]
+pub(super) struct Sample {
+    at: UnixMs,
+    commands: u64,
+    input: u64,
+    output: u64,
+}
 
 /// How long a worker may rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +74,10 @@ impl Worker {
         if !self.held.is_empty() {
             until = Some(until.map_or(self.pause.until, |u| u.min(self.pause.until)));
         }
-        // Idle clients are looked for once a second, and only when a limit is set.
-        if self.config.timeout > 0 && self.open > 0 {
+        // Idle clients are looked for once a second, and only when a limit is set. Figures per second have to go back to
+        // zero; then nothing is left to do.
+        let was_busy = self.figures.ops_per_sec > 0 || self.figures.commands != self.sample.commands;
+        if (self.config.timeout > 0 && self.open > 0) || was_busy {
             until = Some(until.map_or(self.next_second, |u| u.min(self.next_second)));
         }
         match until {
@@ -98,6 +110,7 @@ impl Worker {
     }
 
     fn every_second(&mut self) {
+        self.take_sample();
         let timeout_ms = u64::from(self.config.timeout) * 1000;
         if timeout_ms > 0 {
             for id in 0..self.connections.len() as ConnId {
@@ -116,18 +129,40 @@ impl Worker {
         self.figures.client_bytes = bytes.sum::<usize>() as u64;
     }
 
-    fn publish_figures(&mut self) {
+    /// Figures per second.
+    fn take_sample(&mut self) {
+        let now = Sample {
+            at: self.now,
+            commands: self.figures.commands,
+            input: self.figures.net_input_bytes,
+            output: self.figures.net_output_bytes,
+        };
+        let before = std::mem::replace(&mut self.sample, now);
+        let ms = self.now.saturating_sub(before.at).max(1);
+        let per_second = |now: u64, before: u64| now.saturating_sub(before) * 1000 / ms;
+        self.figures.ops_per_sec = per_second(self.sample.commands, before.commands);
+        self.figures.input_per_sec = per_second(self.sample.input, before.input);
+        self.figures.output_per_sec = per_second(self.sample.output, before.output);
+    }
+
+    /// CONFIG RESETSTAT: what is counted starts again; what is measured (memory, connections) stays.
+    pub(in super::super) fn reset_figures(&mut self) {
+        let Figures { clients, client_bytes, .. } = self.figures;
+        self.figures = Figures { clients, client_bytes, ..Figures::default() };
+        self.sample = Sample { at: self.now, ..Sample::default() };
+        if let Some(shard) = &mut self.shard {
+            shard.stats = Default::default();
+        }
+        if self.id == 0 {
+            self.net.reset_rejected();
+        }
+    }
+
+    pub(in super::super) fn publish_figures(&mut self) {
         self.figures.clients = self.open as u64;
         let stats = self.net.stats(self.id);
         if let Some(shard) = &self.shard {
-            self.figures.used_memory = shard.used_memory() as u64;
-            self.figures.keyspace_hits = shard.stats.hits;
-            self.figures.keyspace_misses = shard.stats.misses;
-            self.figures.expired_keys = shard.stats.expired;
-            self.figures.dirty = shard.dirty;
-            for (index, db) in shard.dbs.iter().enumerate() {
-                stats.set_database(index, db.len() as u64, db.ttl_keys() as u64);
-            }
+            stats.publish_whole_shard(shard);
         }
         stats.publish(&self.figures);
     }

@@ -40,6 +40,9 @@ impl Worker {
             self.take_replies(batch);
         } else {
             let to = batch.from;
+            if let Some(shard) = &self.shard {
+                self.net.stats(self.id).publish_shard(shard);
+            }
             self.net.send(to, Mail::Replies(batch));
         }
     }
@@ -195,6 +198,7 @@ impl Worker {
         }
         work.replies = replies;
         for shard in shards {
+            self.net.stats(shard.index).publish_shard(&shard);
             if shard.index == self.id {
                 self.shard = Some(shard);
             } else {

@@ -255,7 +255,10 @@ impl Worker {
         let mut i = 0;
         while i < requests.len() {
             let conn = requests[i].conn;
-            let data = std::mem::take(&mut self.connection(conn).input.data);
+            let now = self.now;
+            let c = self.connection(conn);
+            c.session.last_active = now;
+            let data = std::mem::take(&mut c.input.data);
             let first = i;
             let mut stopped = None;
             while i < requests.len() && requests[i].conn == conn {
@@ -287,9 +290,7 @@ impl Worker {
 
     /// Puts a connection's input back after its requests of this turn have run, or from `stopped` on have not.
     fn after_requests(&mut self, conn: ConnId, data: Vec<u8>, stopped: Option<u32>) {
-        let now = self.now;
         let c = self.connections[conn as usize].as_mut().expect("it has just run requests");
-        c.session.last_active = now;
         c.input.data = data;
         match stopped {
             Some(start) => {

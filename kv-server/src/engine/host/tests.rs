@@ -1,0 +1,452 @@
+//! The server's own commands, with one worker and with three: the connection that asks is not the only one, and not all
+//! are at its worker.
+
+use super::*;
+use crate::engine::testing::{Client, TestServer};
+use kv_core::resp::client::Value;
+
+/// Runs a test with one worker and with three, and two clients as far apart as possible.
+fn with_servers(test: impl Fn(&mut TestServer, Client, Client)) {
+    for workers in [1, 3] {
+        let mut server = TestServer::new(workers);
+        let first = server.connect(0);
+        let second = server.connect(workers - 1);
+        test(&mut server, first, second);
+    }
+}
+
+#[test]
+fn every_row_of_the_host_has_a_handler_and_the_other_way_round() {
+    table();
+    assert!(bindings().count() > 30);
+}
+
+#[test]
+fn a_name_and_a_library_are_kept_shown_and_checked() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.run(a, "CLIENT GETNAME"), "nil");
+        assert_eq!(server.run(a, "CLIENT SETNAME worker-1"), "+OK");
+        assert_eq!(server.run(a, "CLIENT GETNAME"), "\"worker-1\"");
+        assert_eq!(server.run(a, "CLIENT SETINFO LIB-NAME some(py)"), "+OK");
+        assert_eq!(server.run(a, "CLIENT SETINFO lib-ver 1.2"), "+OK");
+        assert_eq!(
+            server.run(a, "CLIENT SETINFO lib-ver \"1 2\""),
+            "-ERR lib-ver cannot contain spaces, newlines or special characters."
+        );
+        assert_eq!(server.run(a, "CLIENT SETINFO lib x"), "-ERR Unrecognized option 'lib'");
+        assert_eq!(
+            server.run(a, "CLIENT SETNAME \"a b\""),
+            "-ERR Client names cannot contain spaces, newlines or special characters."
+        );
+        let list = server.text(b, "CLIENT LIST");
+        let line = list.lines().find(|line| line.starts_with(&format!("id={} ", a.id))).unwrap();
+        assert!(line.contains(" name=worker-1 "), "{line}");
+        assert!(line.ends_with(" lib-name=some(py) lib-ver=1.2"), "{line}");
+        assert_eq!(server.run(a, "CLIENT SETNAME ''"), "+OK");
+        assert_eq!(server.run(a, "CLIENT GETNAME"), "nil");
+    });
+}
+
+#[test]
+fn client_list_has_redis_fields_in_its_order() {
+    with_servers(|server, a, b| {
+        server.run(a, "SELECT 3");
+        server.run(a, "CLIENT NO-TOUCH ON");
+        server.run(a, "CLIENT NO-EVICT ON");
+        server.pass(2500);
+        let info = server.text(a, "CLIENT INFO");
+        let fields: Vec<&str> = info.trim_end().split(' ').map(|field| field.split('=').next().unwrap()).collect();
+        assert_eq!(
+            fields.join(" "),
+            "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl \
+             oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+        );
+        assert!(info.contains(" age=2 idle=0 flags=eT db=3 "), "{info}");
+        assert!(info.contains(" cmd=client|info user=default redir=-1 resp=2 "), "{info}");
+        let list = server.text(b, "CLIENT LIST");
+        assert_eq!(list.lines().count(), 2, "{list}");
+        assert!(list.contains(" cmd=client|list "), "{list}");
+    });
+}
+
+#[test]
+fn client_list_is_filtered_by_number_and_type() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.text(a, &format!("CLIENT LIST ID {}", b.id)).lines().count(), 1);
+        assert_eq!(server.text(a, &format!("CLIENT LIST ID {} {} 999", b.id, a.id)).lines().count(), 2);
+        assert_eq!(server.text(a, "CLIENT LIST TYPE normal").lines().count(), 2);
+        assert_eq!(server.text(a, "CLIENT LIST TYPE replica"), "");
+        assert_eq!(server.run(a, "CLIENT LIST TYPE foo"), "-ERR Unknown client type 'foo'");
+        assert_eq!(server.run(a, "CLIENT LIST ID x"), "-ERR Invalid client ID");
+        assert_eq!(server.run(a, "CLIENT LIST ID"), "-ERR syntax error");
+        assert_eq!(server.run(a, "CLIENT LIST foo"), "-ERR syntax error");
+    });
+}
+
+#[test]
+fn client_kill_by_address_answers_ok_or_that_there_is_none() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.run(a, "CLIENT KILL 1.2.3.4:5"), "-ERR No such client");
+        let address = format!("127.0.0.1:{}", 50_000 + b.id);
+        assert_eq!(server.run(a, &format!("CLIENT KILL {address}")), "+OK");
+        assert!(server.is_closed(b) && !server.is_closed(a));
+        assert_eq!(server.run(a, &format!("CLIENT KILL {address}")), "-ERR No such client");
+    });
+}
+
+#[test]
+fn client_kill_counts_over_all_workers_and_spares_the_asker() {
+    with_servers(|server, a, b| {
+        let c = server.connect(0);
+        assert_eq!(server.run(a, "CLIENT KILL TYPE pubsub"), ":0");
+        assert_eq!(server.run(a, "CLIENT KILL MAXAGE 1"), ":0");
+        assert_eq!(server.run(a, &format!("CLIENT KILL ID {} USER default", c.id)), ":1");
+        assert!(server.is_closed(c) && !server.is_closed(b));
+        let c = server.connect(0);
+        assert_eq!(server.run(a, "CLIENT KILL LADDR 127.0.0.1:6379"), ":2");
+        assert!(server.is_closed(b) && server.is_closed(c) && !server.is_closed(a));
+        server.pass(5000);
+        let young = server.connect(0);
+        assert_eq!(server.run(a, "CLIENT KILL MAXAGE 5 SKIPME no"), ":1");
+        assert!(server.is_closed(a) && !server.is_closed(young), "closed after its reply");
+    });
+}
+
+#[test]
+fn client_kill_refuses_in_redis_words() {
+    with_servers(|server, a, _| {
+        for (line, error) in [
+            ("CLIENT KILL ID 0", "-ERR client-id should be greater than 0"),
+            ("CLIENT KILL TYPE x", "-ERR Unknown client type 'x'"),
+            ("CLIENT KILL USER x", "-ERR No such user 'x'"),
+            ("CLIENT KILL SKIPME x", "-ERR syntax error"),
+            ("CLIENT KILL ID 1 TYPE", "-ERR syntax error"),
+            ("CLIENT KILL MAXAGE x", "-ERR maxage is not an integer or out of range"),
+            ("CLIENT KILL MAXAGE 0", "-ERR maxage should be greater than 0"),
+        ] {
+            assert_eq!(server.run(a, line), error, "{line}");
+        }
+        assert!(!server.is_closed(a));
+    });
+}
+
+#[test]
+fn replies_are_switched_off_on_and_skipped() {
+    with_servers(|server, a, _| {
+        let lines =
+            ["CLIENT REPLY SKIP", "SET k 1", "INCR k", "CLIENT REPLY OFF", "INCR k", "PING", "CLIENT REPLY SKIP"];
+        assert_eq!(server.pipeline(a, &lines), [":2"]);
+        assert_eq!(server.pipeline(a, &["PING", "CLIENT REPLY ON", "GET k"]), ["+OK", "\"3\""]);
+        assert_eq!(
+            server.pipeline(a, &["CLIENT REPLY SKIP", "CLIENT REPLY ON", "CLIENT REPLY x"]),
+            ["+OK", "-ERR syntax error"]
+        );
+    });
+}
+
+#[test]
+fn a_pause_holds_writes_or_everything_until_it_ends() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.run(a, "CLIENT PAUSE 1000 WRITE"), "+OK");
+        assert_eq!(server.pipeline(b, &["GET k", "SET k 1", "GET k"]), ["nil"]);
+        assert_eq!(server.run(a, "PING"), "+PONG");
+        server.pass(999);
+        assert_eq!(server.reply(b), None);
+        server.pass(1);
+        assert_eq!(server.pipeline(b, &[]), ["+OK", "\"1\""]);
+
+        assert_eq!(server.run(a, "CLIENT PAUSE 1000"), "+OK");
+        assert_eq!(server.run(a, "CLIENT PAUSE 10 WRITE"), "+OK", "neither shortens nor loosens it");
+        assert_eq!(server.pipeline(b, &["GET k"]), [""; 0]);
+        server.pass(500);
+        assert_eq!(server.reply(b), None);
+        assert_eq!(server.run(a, "CLIENT UNPAUSE"), "+OK");
+        assert_eq!(server.pipeline(b, &[]), ["\"1\""]);
+        for (line, error) in [
+            ("CLIENT PAUSE x", "-ERR timeout is not an integer or out of range"),
+            ("CLIENT PAUSE -1", "-ERR timeout is negative"),
+            ("CLIENT PAUSE 1 foo", "-ERR CLIENT PAUSE mode must be WRITE or ALL"),
+            ("CLIENT PAUSE 9223372036854775807", "-ERR timeout is out of range"),
+        ] {
+            assert_eq!(server.run(a, line), error, "{line}");
+        }
+    });
+}
+
+#[test]
+fn an_option_set_by_one_client_holds_for_all_workers() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.run(a, "CONFIG SET maxclients 77 timeout 9"), "+OK");
+        for client in [a, b] {
+            assert_eq!(server.run(client, "CONFIG GET maxclients"), "[\"maxclients\" \"77\"]");
+        }
+        assert!(server.workers.iter().all(|worker| worker.config().timeout == 9));
+        assert_eq!(*server.system.options_changed.lock().unwrap(), 1);
+        assert_eq!(server.run(b, "CONFIG SET maxclients 5 timeout x").split(' ').nth(1), Some("CONFIG"));
+        assert_eq!(server.run(a, "CONFIG SET maxclients 5 timeout"), "-ERR syntax error");
+        assert!(server.workers.iter().all(|worker| worker.config().maxclients == 77));
+        assert_eq!(
+            server.run(a, "CONFIG SET nosuch 1"),
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"
+        );
+    });
+}
+
+#[test]
+fn limits_hold_from_the_command_after_config_set_on() {
+    with_servers(|server, a, _| {
+        let replies = server.pipeline(a, &["CONFIG SET proto-max-bulk-len 1mb", "SETRANGE k 1048576 x"]);
+        assert_eq!(replies[0], "+OK");
+        assert!(replies[1].starts_with("-ERR string exceeds maximum allowed size"), "{replies:?}");
+    });
+}
+
+#[test]
+fn a_password_set_at_run_time_is_asked_of_new_connections_only() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.run(a, "CONFIG SET requirepass secret"), "+OK");
+        assert_eq!(server.run(b, "PING"), "+PONG");
+        let c = server.connect(0);
+        assert_eq!(server.run(c, "PING"), "-NOAUTH Authentication required.");
+        assert_eq!(server.run(c, "AUTH wrong").split(' ').next(), Some("-WRONGPASS"));
+        let d = server.connect(0);
+        assert_eq!(server.run(c, "AUTH secret"), "+OK");
+        assert_eq!(server.run(c, "CONFIG SET requirepass ''"), "+OK");
+        assert_eq!(server.run(d, "PING"), "+PONG", "without a password everybody is let in");
+    });
+}
+
+#[test]
+fn config_get_takes_several_patterns_and_speaks_resp3() {
+    with_servers(|server, a, _| {
+        assert_eq!(server.run(a, "CONFIG GET data* TIMEOUT time* nosuch"), "[\"timeout\" \"0\" \"databases\" \"16\"]");
+        server.run(a, "HELLO 3");
+        assert_eq!(server.run(a, "CONFIG GET databases"), "{\"databases\": \"16\"}");
+        assert_eq!(server.run(a, "CONFIG GET nosuch"), "{}");
+    });
+}
+
+#[test]
+fn config_rewrite_writes_what_was_changed() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.run(a, "CONFIG REWRITE"), "-ERR The server is running without a config file");
+        *server.system.file.lock().unwrap() = Some("# mine\ntimeout 5\n".into());
+        server.run(a, "CONFIG SET timeout 7");
+        assert_eq!(server.run(b, "CONFIG REWRITE"), "+OK");
+        assert_eq!(server.system.file.lock().unwrap().as_deref(), Some("# mine\ntimeout 7\n"));
+        *server.system.file.lock().unwrap() = Some("nosuch 5\n".into());
+        assert!(server.run(a, "CONFIG REWRITE").starts_with("-ERR Rewriting config file: "));
+    });
+}
+
+#[test]
+fn resetstat_starts_the_counters_again_and_keeps_what_is_measured() {
+    with_servers(|server, a, b| {
+        for client in [a, b] {
+            server.pipeline(client, &["SET x 1", "GET x", "GET y", "nosuch"]);
+        }
+        assert_eq!(server.field(a, "keyspace_hits"), "2");
+        assert_eq!(server.field(a, "total_error_replies"), "2");
+        assert_eq!(server.run(a, "CONFIG RESETSTAT"), "+OK");
+        for name in ["keyspace_hits", "keyspace_misses", "total_error_replies", "total_connections_received"] {
+            assert_eq!(server.field(a, name), "0", "{name}");
+        }
+        assert_eq!(server.field(a, "connected_clients"), "2");
+        assert!(server.field(a, "db0").starts_with("keys=1,"));
+    });
+}
+
+#[test]
+fn info_counts_what_happened_on_all_workers() {
+    with_servers(|server, a, b| {
+        for i in 0..20 {
+            assert_eq!(server.run(if i % 2 == 0 { a } else { b }, &format!("SET k{i} v")), "+OK");
+            // Whoever has seen the reply finds the key counted.
+            assert_eq!(server.field(b, "db0"), format!("keys={},expires=0,avg_ttl=0", i + 1));
+        }
+        server.run(a, "EXPIRE k1 100");
+        assert_eq!(server.field(b, "rdb_changes_since_last_save"), "21");
+        server.run(a, "MOVE k2 5");
+        assert_eq!(server.field(a, "db0"), "keys=19,expires=1,avg_ttl=0");
+        assert_eq!(server.field(b, "db5"), "keys=1,expires=0,avg_ttl=0");
+        assert_eq!(server.field(a, "uptime_in_seconds"), "0");
+        assert!(server.field(a, "used_memory").parse::<u64>().unwrap() > 20 * 8);
+    });
+}
+
+#[test]
+fn commands_per_second_go_back_to_zero_when_nothing_happens() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    server.pass(1000);
+    (0..50).for_each(|_| drop(server.run(a, "PING")));
+    server.pass(1000);
+    let ops: u64 = server.net.total(|stats| stats.ops_per_sec());
+    assert!((40..=60).contains(&ops), "{ops}");
+    assert!(matches!(server.workers[0].rest(), crate::engine::worker::Rest::Until(_)), "it looks once more");
+    server.pass(1000);
+    assert_eq!(server.net.total(|stats| stats.ops_per_sec()), 0);
+    assert_eq!(server.workers[0].rest(), crate::engine::worker::Rest::Forever, "and then sleeps");
+}
+
+#[test]
+fn info_gives_the_sections_asked_for_once_and_in_order() {
+    with_servers(|server, a, _| {
+        let titles = |text: String| {
+            text.lines().filter_map(|line| Some(line.strip_prefix("# ")?.to_string())).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(titles(server.text(a, "INFO keyspace CPU cpu nosuch")), "CPU Keyspace");
+        assert_eq!(server.text(a, "INFO nosuch"), "");
+        let all = titles(server.text(a, "INFO"));
+        assert_eq!(
+            all,
+            "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace Shards"
+        );
+        assert_eq!(titles(server.text(a, "INFO default server")), all);
+        server.run(a, "HELLO 3");
+        assert!(matches!(server.value(a, "INFO"), Value::Verbatim(..)));
+    });
+}
+
+#[test]
+fn every_line_of_info_is_a_title_a_field_or_blank() {
+    let mut server = TestServer::new(2);
+    let a = server.connect(0);
+    server.pipeline(a, &["SET k v", "nosuch"]);
+    let text = server.text(a, "INFO everything");
+    let mut names = std::collections::BTreeSet::new();
+    for line in text.split("\r\n") {
+        assert!(!line.contains(['\r', '\n']), "{line:?}");
+        if !line.is_empty() && !line.starts_with("# ") {
+            let (name, _) = line.split_once(':').unwrap_or_else(|| panic!("{line:?}"));
+            assert!(names.insert(name.to_string()), "{name} twice");
+        }
+    }
+    assert!(names.len() > 80);
+}
+
+#[test]
+fn time_lastsave_and_shutdown() {
+    with_servers(|server, a, _| {
+        server.pass(1234);
+        let us = server.now_us;
+        assert_eq!(server.run(a, "TIME"), format!("[\"{}\" \"{}\"]", us / 1_000_000, us % 1_000_000));
+        assert_eq!(server.run(a, "LASTSAVE"), format!(":{}", crate::engine::testing::START_MS / 1000));
+        for (line, error) in [
+            ("SHUTDOWN ABORT", "-ERR No shutdown in progress."),
+            ("SHUTDOWN FOO", "-ERR syntax error"),
+            ("SHUTDOWN SAVE NOSAVE", "-ERR syntax error"),
+            ("SHUTDOWN ABORT NOW", "-ERR syntax error"),
+            ("SHUTDOWN SAVE", "-ERR SHUTDOWN SAVE is not possible: snapshots are not available yet"),
+        ] {
+            assert_eq!(server.run(a, line), error, "{line}");
+        }
+        assert!(!*server.system.shut_down.lock().unwrap());
+        assert_eq!(server.pipeline(a, &["SET k v", "SHUTDOWN NOSAVE NOW FORCE"]), ["+OK"], "no reply of its own");
+        assert!(*server.system.shut_down.lock().unwrap());
+    });
+}
+
+#[test]
+fn memory_stats_are_a_map_of_numbers() {
+    with_servers(|server, a, _| {
+        server.run(a, "SET k v");
+        server.run(a, "HELLO 3");
+        let Value::Map(fields) = server.value(a, "MEMORY STATS") else { panic!("a map") };
+        let field = |name: &str| {
+            let found = fields.iter().find(|(key, _)| matches!(key, Value::Bulk(bytes) if **bytes == *name.as_bytes()));
+            found.map(|(_, value)| value.clone()).unwrap_or_else(|| panic!("{name}"))
+        };
+        assert_eq!(field("keys.count"), Value::Int(1));
+        assert!(matches!(field("db.0"), Value::Map(_)));
+        let Value::Int(dataset) = field("dataset.bytes") else { panic!("a number") };
+        assert_eq!(field("keys.bytes-per-key"), Value::Int(dataset));
+        assert!(matches!(server.value(a, "MEMORY USAGE k"), Value::Int(bytes) if bytes > 0));
+        assert!(server.text(a, "MEMORY DOCTOR").contains("hardly any data"));
+        assert_eq!(server.run(a, "MEMORY PURGE"), "+OK");
+    });
+}
+
+#[test]
+fn lolwut_draws_and_tells_the_version() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    for line in ["LOLWUT", "LOLWUT VERSION 5 1 2", "LOLWUT x"] {
+        let text = server.text(a, line);
+        assert!(text.contains(" o-mm ") && text.contains("Redis ver. "), "{text}");
+        assert!(text.lines().take(8).all(|row| row.len() == 40), "{text}");
+    }
+    assert_eq!(server.run(a, "LOLWUT VERSION x"), "-ERR value is not an integer or out of range");
+}
+
+#[test]
+fn help_lists_every_subcommand() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    for container in ["CLIENT", "COMMAND", "CONFIG", "MEMORY"] {
+        let Value::Array(lines) = server.value(a, &format!("{container} HELP")) else { panic!("an array") };
+        let row = rows().row(rows().by_full_name(container.as_bytes()).unwrap());
+        assert_eq!(lines.len(), 1 + 2 * row.subs.len(), "{container}");
+        assert!(lines.iter().all(|line| matches!(line, Value::Simple(_))));
+    }
+}
+
+#[test]
+fn command_alone_and_with_subcommands() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    let Value::Array(all) = server.value(a, "COMMAND") else { panic!("an array") };
+    assert_eq!(server.value(a, "COMMAND COUNT"), Value::Int(all.len() as i64));
+    let Value::Array(list) = server.value(a, "COMMAND LIST") else { panic!("an array") };
+    assert_eq!(list.len(), all.len());
+    assert_eq!(server.run(a, "COMMAND FOO"), "-ERR unknown subcommand 'FOO'. Try COMMAND HELP.");
+}
+
+#[test]
+fn command_info_is_redis_form_in_both_protocols() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    assert_eq!(
+        server.run(a, "COMMAND INFO memory|usage nosuch"),
+        "[[\"memory|usage\" :-3 [+readonly] :2 :2 :1 [+@read +@slow] [] [[\"flags\" [+RO] \"begin_search\" [\"type\" \
+         \"index\" \"spec\" [\"index\" :2]] \"find_keys\" [\"type\" \"range\" \"spec\" [\"lastkey\" :0 \"keystep\" :1 \
+         \"limit\" :0]]]] []] nil array]"
+    );
+    server.run(a, "HELLO 3");
+    assert_eq!(
+        server.run(a, "COMMAND INFO memory|usage nosuch"),
+        "[[\"memory|usage\" :-3 set [+readonly] :2 :2 :1 set [+@read +@slow] set [] set [{\"flags\": set [+RO], \
+         \"begin_search\": {\"type\": \"index\", \"spec\": {\"index\": :2}}, \"find_keys\": {\"type\": \"range\", \
+         \"spec\": {\"lastkey\": :0, \"keystep\": :1, \"limit\": :0}}}] []] nil]"
+    );
+}
+
+#[test]
+fn command_list_is_filtered() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    assert_eq!(server.run(a, "COMMAND LIST FILTERBY MODULE x"), "[]");
+    assert_eq!(server.run(a, "COMMAND LIST FILTERBY ACLCAT nosuch"), "[]");
+    assert_eq!(server.run(a, "COMMAND LIST FILTERBY ACLCAT HyperLogLog"), "[\"pfadd\" \"pfcount\" \"pfmerge\"]");
+    assert_eq!(server.run(a, "COMMAND LIST FILTERBY PATTERN config|r*"), "[\"config|resetstat\" \"config|rewrite\"]");
+    assert_eq!(server.run(a, "COMMAND LIST FILTERBY X y"), "-ERR syntax error");
+    assert_eq!(server.run(a, "COMMAND LIST x"), "-ERR syntax error");
+}
+
+#[test]
+fn command_getkeys_finds_the_keys_of_a_request() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    for (line, reply) in [
+        ("COMMAND GETKEYS GET k", "[\"k\"]"),
+        ("COMMAND GETKEYS MSET a 1 b 2", "[\"a\" \"b\"]"),
+        ("COMMAND GETKEYS MEMORY USAGE k", "[\"k\"]"),
+        ("COMMAND GETKEYSANDFLAGS COPY a b", "[[\"a\" [+RO +access]] [\"b\" [+OW +update]]]"),
+        ("COMMAND GETKEYS NOSUCH k", "-ERR Invalid command specified"),
+        ("COMMAND GETKEYS MEMORY FOO", "-ERR Invalid command specified"),
+        ("COMMAND GETKEYS PING k", "-ERR The command has no key arguments"),
+        ("COMMAND GETKEYS GET a b", "-ERR Invalid number of arguments specified for command"),
+    ] {
+        assert_eq!(server.run(a, line), reply, "{line}");
+    }
+}
