@@ -26,14 +26,25 @@ fn blocks_are_sized_as_allocators_do_it() {
     assert_eq!(block_size(0), 0);
 }
 
-/// All that can be seen of an entry.
-fn seen(entry: EntryRef<'_>) -> (Vec<u8>, String, Option<UnixMs>, Traits, usize) {
-    (entry.key().to_vec(), format!("{:?}", entry.value()), entry.expire_at(), entry.traits(), entry.bytes())
+/// A value with a life of its own.
+fn copy_of(value: Value<'_>) -> (u8, Vec<u8>) {
+    match value {
+        Value::Int(n) => (0, n.to_le_bytes().to_vec()),
+        Value::Bytes(text) => (1, text.to_vec()),
+        Value::Object(Object::Str(text)) => (2, text.clone()),
+    }
+}
+
+/// All that can be seen of an entry: key, value, expiry, the rest, memory.
+type Seen = (Vec<u8>, (u8, Vec<u8>), Option<UnixMs>, Traits, usize);
+
+fn seen(entry: EntryRef<'_>) -> Seen {
+    (entry.key().to_vec(), copy_of(entry.value()), entry.expire_at(), entry.traits(), entry.bytes())
 }
 
 #[test]
 fn an_entry_gives_back_what_it_was_made_of() {
-    let keys = if cfg!(miri) { vec![0, 1, 255, 256] } else { vec![0, 1, 7, 16, 254, 255, 256, 257, 70_000] };
+    let keys = if cfg!(miri) { vec![0, 255, 256] } else { vec![0, 1, 7, 16, 254, 255, 256, 257, 70_000] };
     let values = if cfg!(miri) { vec![0, 1, 1024] } else { vec![0, 1, 8, 44, 255, 256, 1023, 1024] };
     for key in keys {
         let key = vec![b'k'; key];
@@ -72,7 +83,7 @@ fn an_entry_is_due_from_its_millisecond_on() {
 #[test]
 fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
     let mut random = Random::new(11);
-    for round in 0..if cfg!(miri) { 150 } else { 20_000 } {
+    for round in 0..if cfg!(miri) { 100 } else { 20_000 } {
         let key_len = [3, 16, 30, 255, 256][random.index(5)];
         let key = random.bytes_of(b"abc", key_len);
         let mut pick = || {
@@ -100,21 +111,20 @@ fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
             }
         }
         // The same for the expiry alone, which moves key and value.
-        let before = entry.as_ref().value();
-        let (before, traits) = (format!("{before:?}"), entry.as_ref().traits());
+        let (before, traits) = (copy_of(entry.as_ref().value()), entry.as_ref().traits());
         let was = entry.as_ref().expire_at();
         let expiry = |entry: &mut Entry, at: Option<UnixMs>| {
             let done = entry.as_mut().try_set_expiry(at);
             let want = if done { at } else { entry.as_ref().expire_at() };
             assert_eq!(entry.as_ref().expire_at(), want);
             assert_eq!((entry.as_ref().key(), entry.as_ref().traits()), (&key[..], traits));
-            assert_eq!(format!("{:?}", entry.as_ref().value()), before);
+            assert_eq!(copy_of(entry.as_ref().value()), before);
             done
         };
         if !expiry(&mut entry, expire_at) {
             let moved = entry.as_mut().moved_with_expiry(expire_at);
             assert_eq!((moved.as_ref().key(), moved.as_ref().expire_at()), (&key[..], expire_at));
-            assert_eq!(format!("{:?}", moved.as_ref().value()), before);
+            assert_eq!(copy_of(moved.as_ref().value()), before);
             assert_ne!(moved.as_ref().alloc_bytes(), entry.as_ref().alloc_bytes());
             entry = moved;
         }
@@ -136,11 +146,11 @@ fn value(kind: u64, text: &[u8]) -> NewValue<'_> {
 fn a_value_moves_under_another_key_with_its_object() {
     for value in [NewValue::Int(5), NewValue::Bytes(b"text"), long(2000)] {
         let mut from = entry(b"from", value, Some(9));
-        let want = format!("{:?}", from.as_ref().value());
+        let want = copy_of(from.as_ref().value());
         let is_object = matches!(from.as_ref().value(), Value::Object(_));
         let to = from.as_mut().moved_to(&[b't'; 300], None, Traits { raw: true, ..Traits::default() });
         assert_eq!((to.as_ref().key(), to.as_ref().expire_at()), (&[b't'; 300][..], None));
-        assert_eq!(format!("{:?}", to.as_ref().value()), want);
+        assert_eq!(copy_of(to.as_ref().value()), want);
         assert!(to.as_ref().is_raw());
         assert!(!is_object || from.as_ref().value() == Value::Int(0), "what is left has no object");
     }
