@@ -26,7 +26,8 @@ pub struct OutputLimits {
 impl Default for OutputLimits {
     fn default() -> Self {
         OutputLimits {
-            normal: OutputLimit::default(),
+            // Redis has no limit here, so that a client which never reads takes all memory there is.
+            normal: OutputLimit { hard: 1 << 30, soft: 0, soft_seconds: 0 },
             replica: OutputLimit { hard: 256 << 20, soft: 64 << 20, soft_seconds: 60 },
             pubsub: OutputLimit { hard: 32 << 20, soft: 8 << 20, soft_seconds: 60 },
         }

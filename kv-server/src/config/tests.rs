@@ -107,7 +107,7 @@ fn defaults_are_those_of_redis_where_redis_has_the_option() {
         ("requirepass", ""),
         ("maxclients", "10000"),
         ("timeout", "0"),
-        ("client-output-buffer-limit", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+        ("client-output-buffer-limit", "normal 1073741824 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
         ("client-query-buffer-limit", "1073741824"),
         ("proto-max-bulk-len", "536870912"),
         ("databases", "16"),

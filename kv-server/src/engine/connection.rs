@@ -312,6 +312,19 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Bytes of memory it takes, buffers included.
+    pub fn memory(&self) -> usize {
+        let s = &self.session;
+        size_of::<Connection>()
+            + self.input.data.len()
+            + self.output.tail.capacity()
+            + self.output.chunk_bytes
+            + self.tickets.bytes()
+            + [&s.name, &s.lib_name, &s.lib_version].map(Vec::capacity).iter().sum::<usize>()
+            + s.peer.capacity()
+            + s.local.capacity()
+    }
+
     pub fn new(session: Session) -> Connection {
         Connection {
             session,

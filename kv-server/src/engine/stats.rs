@@ -55,7 +55,7 @@ figures! {
         net_output_bytes,
         /// Error replies.
         error_replies,
-        /// Bytes in input and output buffers.
+        /// Bytes of connections and their buffers, as of the last full second.
         client_bytes,
         /// Connections cut at their output limit.
         output_limit_disconnections,

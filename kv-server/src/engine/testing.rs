@@ -62,6 +62,8 @@ pub struct TestServer {
     pub now_us: u64,
     /// Replies not asked for yet, and whether the connection is closed, by client.
     received: Vec<(Client, ReplyDecoder, bool)>,
+    /// Clients that do not read what is sent to them.
+    pub deaf: Vec<Client>,
 }
 
 impl TestServer {
@@ -80,7 +82,7 @@ impl TestServer {
             Worker::new(id, net, mailbox, hasher, config, system, id as u64 + 1, now_us)
         };
         let workers = mailboxes.into_iter().enumerate().map(worker).collect();
-        TestServer { workers, net, system, now_us, received: Vec::new() }
+        TestServer { workers, net, system, now_us, received: Vec::new(), deaf: Vec::new() }
     }
 
     /// A connection at a worker.
@@ -141,14 +143,14 @@ impl TestServer {
         worker.take_dirty(&mut dirty);
         for conn in dirty {
             moved = true;
-            let (_, decoder, closed) = self
+            let (client, decoder, closed) = self
                 .received
                 .iter_mut()
                 .find(|(c, _, closed)| c.worker == id && c.conn == conn && !closed)
                 .expect("it was connected here");
             loop {
                 let bytes = worker.output(conn);
-                if bytes.is_empty() || worker.should_close(conn) {
+                if bytes.is_empty() || worker.should_close(conn) || self.deaf.contains(client) {
                     break;
                 }
                 let n = bytes.len();

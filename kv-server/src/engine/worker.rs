@@ -296,6 +296,8 @@ impl Worker {
         if c.life != Life::Gone {
             c.life = Life::Gone;
             self.open -= 1;
+            // There may be no turn after this one that would tell.
+            self.publish_figures();
         }
         self.retire(id);
     }

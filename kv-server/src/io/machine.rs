@@ -112,8 +112,9 @@ pub fn check_folder(dir: &Path) -> Result<(), StartError> {
     }
 }
 
-pub fn display_folder(dir: &Path) -> String {
-    std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf()).display().to_string()
+/// The folder as a path that means the same from everywhere, for CONFIG GET and REWRITE.
+pub fn absolute_folder(dir: &Path) -> PathBuf {
+    std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf())
 }
 
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], StartError> {

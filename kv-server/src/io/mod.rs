@@ -76,11 +76,12 @@ pub struct Server {
 impl Server {
     /// Binds the addresses and makes the workers. Errors: an address in use or not permitted, a folder that cannot be
     /// used, no random numbers; each with the option's name.
-    pub fn bind(config: Config, config_file: Option<PathBuf>) -> Result<Server, StartError> {
+    pub fn bind(mut config: Config, config_file: Option<PathBuf>) -> Result<Server, StartError> {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
         let shards = config.shard_count(cores);
         let failed = |error: io::Error| StartError::other(format!("an event loop could not be made: {error}"));
         machine::check_folder(&config.dir)?;
+        config.dir = machine::absolute_folder(&config.dir);
         machine::raise_file_limit(config.maxclients);
 
         let mut polls = Vec::new();
@@ -128,7 +129,7 @@ impl Server {
             "kv-server {} is ready on {} (shards: {shards}, data folder: {})",
             env!("CARGO_PKG_VERSION"),
             acceptor.addresses().join(", "),
-            machine::display_folder(&config.dir),
+            config.dir.display(),
         );
         Ok(Server { acceptor, loops, shared, garbage, line })
     }

@@ -300,13 +300,7 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
         flags.push('N');
     }
     let waiting = c.output.chunk_bytes() + c.tickets.bytes();
-    let memory = size_of::<Connection>()
-        + c.input.data.len()
-        + c.output.tail.capacity()
-        + waiting
-        + [&s.name, &s.lib_name, &s.lib_version].map(Vec::capacity).iter().sum::<usize>()
-        + s.peer.capacity()
-        + s.local.capacity();
+    let memory = c.memory();
     // Writing to a string cannot fail.
     let _ = write!(
         to,
@@ -329,7 +323,7 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
         c.output.tail.capacity(),
         c.output.tail.capacity(),
         c.output.len() - c.output.chunk_bytes(),
-        c.output.chunks() + c.tickets.len(),
+        c.output.chunks(),
     );
     let _ = writeln!(
         to,

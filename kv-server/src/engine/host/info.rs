@@ -39,9 +39,9 @@ pub(super) struct Totals {
     pub shards: Vec<ShardFigures>,
     /// Bytes of keys, values and tables.
     pub dataset_bytes: u64,
-    /// Bytes in buffers of connections.
+    /// Bytes of connections and their buffers.
     pub client_bytes: u64,
-    /// The sum of the shards' peaks: never below the peak of the sum.
+    /// The sum of the shards' peaks, which is never below the peak of the sum, and the connections.
     pub peak_memory: u64,
 }
 
@@ -77,7 +77,7 @@ impl Totals {
             shards: shards.collect(),
             dataset_bytes: net.total(|s| s.used_memory()),
             client_bytes: net.total(|s| s.client_bytes()),
-            peak_memory: net.total(|s| s.peak_memory()),
+            peak_memory: net.total(|s| s.peak_memory() + s.client_bytes()),
             process: worker.system.process(),
         }
     }

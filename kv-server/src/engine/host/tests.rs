@@ -202,6 +202,30 @@ fn limits_hold_from_the_command_after_config_set_on() {
 }
 
 #[test]
+fn a_client_that_never_reads_is_cut_at_its_limit() {
+    with_servers(|server, a, b| {
+        assert_eq!(
+            server.run(a, "CONFIG GET client-output-buffer-limit"),
+            "[\"client-output-buffer-limit\" \"normal 1073741824 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 \
+             60\"]"
+        );
+        server.run(a, "CONFIG SET client-output-buffer-limit \"normal 1mb 0 0\"");
+        server.run(a, "SETRANGE k 99999 x");
+        server.deaf.push(b);
+        for i in 0..20 {
+            assert_eq!(server.is_closed(b), i > 10, "after {i} replies of 100,000 bytes");
+            if server.is_closed(b) {
+                break;
+            }
+            server.send(b, "GET k\r\n");
+        }
+        assert!(server.is_closed(b));
+        assert_eq!(server.field(a, "client_output_buffer_limit_disconnections"), "1");
+        assert_eq!(server.field(a, "connected_clients"), "1");
+    });
+}
+
+#[test]
 fn a_password_set_at_run_time_is_asked_of_new_connections_only() {
     with_servers(|server, a, b| {
         assert_eq!(server.run(a, "CONFIG SET requirepass secret"), "+OK");

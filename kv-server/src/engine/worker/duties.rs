@@ -125,8 +125,7 @@ impl Worker {
                 }
             }
         }
-        let bytes = self.connections.iter().flatten().map(|c| c.input.data.len() + c.output.len() + c.tickets.bytes());
-        self.figures.client_bytes = bytes.sum::<usize>() as u64;
+        self.figures.client_bytes = self.connections.iter().flatten().map(|c| c.memory() as u64).sum();
     }
 
     /// Figures per second.
