@@ -1,3 +1,6 @@
 //! Helpers shared by the tests.
 
+pub mod client;
+pub mod process;
 pub mod redis;
+pub mod script;

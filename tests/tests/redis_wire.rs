@@ -6,7 +6,8 @@
 use kv_core::resp::client::Value;
 use kv_core::resp::decode::fuzz::{Seeded, decode_in_pieces};
 use kv_core::resp::{Limits, Reply, number};
-use kv_tests::redis::{Redis, Session};
+use kv_tests::client::Client;
+use kv_tests::redis::Redis;
 
 /// What Redis must answer to one request of ours, as far as it matters here.
 enum Answer {
@@ -174,14 +175,14 @@ fn text_of_number(random: &mut Seeded) -> String {
     }
 }
 
-fn set(session: &mut Session, value: &str) {
+fn set(session: &mut Client, value: &str) {
     assert_eq!(session.ask(&["SET", "k", value]), Value::Simple(b"OK".to_vec()));
 }
 
 #[test]
 fn sums_are_those_of_redis() {
     let Some(redis) = Redis::start() else { return };
-    let session = &mut redis.session();
+    let session = &mut redis.client();
     for seed in 0..4000 {
         let random = &mut Seeded::new(seed);
         let (a, b) = (text_of_number(random), text_of_number(random));
@@ -197,7 +198,7 @@ fn sums_are_those_of_redis() {
 #[test]
 fn texts_are_numbers_where_they_are_to_redis() {
     let Some(redis) = Redis::start() else { return };
-    let session = &mut redis.session();
+    let session = &mut redis.client();
     for seed in 0..4000 {
         let text = text_of_number(&mut Seeded::new(seed));
         let float = session.ask(&["ZADD", "z", &text, "member"]);
