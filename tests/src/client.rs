@@ -107,7 +107,9 @@ impl Client {
                 }
                 Ok(length) => self.decoder.feed(&piece[..length]),
                 // Closed by a server that had not read everything.
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => return None,
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                    return None;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("the server does not answer: {error}"),
             }

@@ -128,9 +128,13 @@ fn add(line: &str, number: usize, section: Option<&mut Section>) -> Result<Optio
             }
             "options" => {
                 let words = line::split(rest.as_bytes()).map_err(|_| "unbalanced quotes")?;
-                section.options = Some(words.into_iter().map(String::from_utf8).collect::<Result<_, _>>().map_err(
-                    |_| "options are text",
-                )?);
+                section.options = Some(
+                    words
+                        .into_iter()
+                        .map(String::from_utf8)
+                        .collect::<Result<_, _>>()
+                        .map_err(|_| "options are text")?,
+                );
             }
             "unlike-redis" if rest.is_empty() => return Err("the reason is missing".into()),
             "unlike-redis" => section.unlike_redis = Some(rest.to_owned()),
@@ -317,7 +321,13 @@ impl Reader<'_> {
             }
             '{' => {
                 self.take('{');
-                self.braces()
+                if !self.take(':') {
+                    return self.braces();
+                }
+                match self.take('}') {
+                    true => Ok(Pattern::Map { pairs: Vec::new(), more: false }),
+                    false => Err("`{:}` is an empty map".into()),
+                }
             }
             _ => match self.word() {
                 "nil" => Ok(Pattern::Nil),
@@ -373,8 +383,9 @@ mod tests {
 
     #[test]
     fn a_script_reads_as_it_looks() {
-        let script = Script::parse("t", "# c\n== a b\n@resp 3\na> SET k \"x y\"\n+OK\na<\n[:1 {\"k\": nil,\n  \"l\": _}]\n")
-            .expect("it is right");
+        let script =
+            Script::parse("t", "# c\n== a b\n@resp 3\na> SET k \"x y\"\n+OK\na<\n[:1 {\"k\": nil,\n  \"l\": _}]\n")
+                .expect("it is right");
         let [section] = &script.sections[..] else { panic!("one section") };
         assert_eq!((section.title.as_str(), section.line, section.proto), ("a b", 2, Some(Proto::Resp3)));
         let [set, listen] = &section.steps[..] else { panic!("two steps") };

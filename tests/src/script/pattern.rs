@@ -21,7 +21,7 @@ use kv_core::types::pattern::matches as glob;
 /// | `[a b]`, `[a b ...]` | array; with any further elements | |
 /// | `~[a b]` | array in any order | |
 /// | `{a b}` | set, in any order | array, in any order |
-/// | `{k: v, l: w}` | map, in any order | array of twice as many |
+/// | `{k: v, l: w}`, `{:}` | map, in any order; an empty one | array of twice as many |
 /// | `push [a b]` | push | array |
 /// | `$name` | any single text or integer: caught, or equal to what was caught before | |
 /// | `_` | anything | |

@@ -165,8 +165,9 @@ fn list(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done
     } else if args.left() > 1 && args.keyword("ID") {
         let mut wanted = Vec::with_capacity(args.left());
         while args.left() > 0 {
-            let id = number::parse_i64(args.next()?).and_then(|id| u64::try_from(id).ok());
-            wanted.push(id.filter(|&id| id > 0).ok_or_else(|| CommandError::err("Invalid client ID"))?);
+            let id = number::parse_i64(args.next()?).ok_or_else(|| CommandError::err("Invalid client ID"))?;
+            // No client has a number below 1.
+            wanted.extend(u64::try_from(id));
         }
         wanted.sort_unstable();
         ids = Some(wanted);

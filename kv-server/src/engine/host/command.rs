@@ -39,7 +39,7 @@ fn info(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done
     while args.left() > 0 {
         match table().by_full_name(args.next()?) {
             Some(id) => describe(id, reply),
-            None => reply.nil_array(),
+            None => reply.nil(),
         }
     }
     Ok(())
@@ -62,7 +62,11 @@ fn describe(id: RowId, reply: &mut Reply<'_>) {
     spec.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
     reply.set(spec.keys.len());
     spec.keys.iter().for_each(|key| describe_key(key, reply));
-    reply.array(row.subs.len());
+    match row.subs.len() {
+        // (Redis says it so.)
+        0 => reply.set(0),
+        count => reply.array(count),
+    }
     row.subs.iter().for_each(|&sub| describe(sub, reply));
 }
 
