@@ -15,7 +15,8 @@ use kv_core::resp::Proto;
 use kv_core::resp::client::Value;
 use kv_core::resp::line;
 use kv_core::structs::random::Random;
-use kv_tests::redis::{Redis, Session};
+use kv_tests::client::Client;
+use kv_tests::redis::Redis;
 
 const CASES: u64 = 200;
 /// Requests of a case, those included that ask what the others did.
@@ -253,7 +254,7 @@ fn agree(name: &str, ours: &Value, theirs: &Value) -> bool {
 }
 
 /// Runs the steps on empty stores; tells where they differ first.
-fn differ(steps: &[Step], proto: Proto, shards: usize, redis: &mut Session) -> Option<String> {
+fn differ(steps: &[Step], proto: Proto, shards: usize, redis: &mut Client) -> Option<String> {
     redis.ask(&["FLUSHALL"]);
     redis.ask(&["SELECT", "0"]);
     let mut world = World::new(shards);
@@ -279,7 +280,7 @@ fn differ(steps: &[Step], proto: Proto, shards: usize, redis: &mut Session) -> O
 }
 
 /// The steps that are needed for a difference.
-fn shorten(mut steps: Vec<Step>, proto: Proto, shards: usize, redis: &mut Session) -> Vec<Step> {
+fn shorten(mut steps: Vec<Step>, proto: Proto, shards: usize, redis: &mut Client) -> Vec<Step> {
     let mut at = steps.len();
     while at > 0 {
         at -= 1;
@@ -300,7 +301,7 @@ fn random_commands_are_answered_as_redis_answers_them() {
     let first = setting("KV_TESTS_SEED", 1);
     let cases = setting("KV_TESTS_CASES", CASES);
     for proto in [Proto::Resp2, Proto::Resp3] {
-        let mut session = redis.session();
+        let mut session = redis.client();
         session.ask(&["HELLO", if proto == Proto::Resp2 { "2" } else { "3" }]);
         for seed in (first..first + cases).filter(|seed| (seed % 2 == 0) == (proto == Proto::Resp2)) {
             let shards = [1, 3][seed as usize / 2 % 2];

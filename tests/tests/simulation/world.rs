@@ -28,6 +28,9 @@ impl System for NoMachine {
     fn read_config(&self) -> io::Result<String> {
         Err(io::ErrorKind::Unsupported.into())
     }
+    fn read_file(&self, _: &str) -> io::Result<String> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     fn write_config(&self, _: &str) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
