@@ -8,17 +8,21 @@
 mod args;
 mod categories;
 mod ctx;
+mod docs;
 mod error;
 mod event;
 mod keys;
 mod row;
+mod syntax;
 mod table;
 
 pub use args::Args;
 pub use categories::{CATEGORIES, categories_of};
 pub use ctx::{Ctx, OnWrite, Outcome, Settings, Stores};
+pub use docs::commands_markdown;
 pub use error::CommandError;
 pub use event::Event;
 pub use keys::{Begin, Find, KeyAccess, KeySpec, keys_of, legacy_range};
 pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, Spread, StoreFn, row};
+pub use syntax::{Argument, ArgumentKind, arguments_of};
 pub use table::{Found, Row, RowId, Table, table};

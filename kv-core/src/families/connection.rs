@@ -70,15 +70,17 @@ const fn all(name: &'static str, arity: Arity, join: Join) -> CommandSpec {
 const CLIENT_ROWS: &[CommandSpec] = &[
     own("GETNAME", Exactly(2), CLIENT).summary("Tells the name of the connection.").since("2.6.9"),
     own("HELP", Exactly(2), CLIENT.without(Flags::NOSCRIPT)).summary("Lists the subcommands.").since("5.0.0"),
-    own("ID", Exactly(2), CLIENT).summary("Tells the number of the connection, which is never used twice.").since("5.0.0"),
+    own("ID", Exactly(2), CLIENT)
+        .summary("Tells the number of the connection, which is never used twice.")
+        .since("5.0.0"),
     own("INFO", Exactly(2), CLIENT)
         .summary("Tells about the connection, in the form of CLIENT LIST.")
         .since("6.2.0")
         .tips(&["nondeterministic_output"]),
     all("KILL", AtLeast(3), Join::Found)
         .syntax(
-            "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | \
-             [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage] [...]>>",
+            "<ip:port | <ID client-id | TYPE <NORMAL | MASTER | REPLICA | PUBSUB> | USER username | ADDR ip:port | \
+             LADDR ip:port | SKIPME <YES | NO> | MAXAGE maxage> [...]>",
         )
         .summary("Closes connections that fit all filters, and counts them.")
         .since("2.4.0")
@@ -110,10 +112,7 @@ const CLIENT_ROWS: &[CommandSpec] = &[
         .syntax("<LIB-NAME libname | LIB-VER libver>")
         .summary("Says which client library the connection belongs to.")
         .since("7.2.0"),
-    own("SETNAME", Exactly(3), CLIENT)
-        .syntax("connection-name")
-        .summary("Gives the connection a name.")
-        .since("2.6.9"),
+    own("SETNAME", Exactly(3), CLIENT).syntax("connection-name").summary("Gives the connection a name.").since("2.6.9"),
     all("UNPAUSE", Exactly(2), Join::First)
         .summary("Ends CLIENT PAUSE.")
         .since("6.2.0")

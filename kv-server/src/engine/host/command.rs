@@ -2,8 +2,8 @@
 
 use super::{Call, Done, HostFn, help};
 use kv_core::command::{
-    Args, Begin, CATEGORIES, CommandError, CommandSpec, Find, KeySpec, Row, RowId, categories_of, keys_of,
-    legacy_range, table,
+    Args, Argument, Begin, CATEGORIES, CommandError, CommandSpec, Find, KeySpec, Row, RowId, arguments_of,
+    categories_of, keys_of, legacy_range, table,
 };
 use kv_core::resp::Reply;
 use kv_core::types::pattern;
@@ -144,15 +144,62 @@ fn document(id: RowId, reply: &mut Reply<'_>) {
         ("group", spec.group.as_str()),
         ("complexity", spec.complexity),
     ];
-    reply.map(fields.len() + usize::from(!row.subs.is_empty()));
+    // The arguments of a container are those of its subcommands.
+    let arguments = if row.subs.is_empty() { arguments_of(spec) } else { Vec::new() };
+    reply.map(fields.len() + usize::from(!arguments.is_empty()) + usize::from(!row.subs.is_empty()));
     for (name, text) in fields {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
+    }
+    if !arguments.is_empty() {
+        reply.bulk(b"arguments");
+        document_arguments(&arguments, reply);
     }
     if !row.subs.is_empty() {
         reply.bulk(b"subcommands");
         reply.map(row.subs.len());
         row.subs.iter().for_each(|&sub| document(sub, reply));
+    }
+}
+
+fn document_arguments(arguments: &[Argument], reply: &mut Reply<'_>) {
+    reply.array(arguments.len());
+    for argument in arguments {
+        let is_group = !argument.arguments.is_empty();
+        let texts = [
+            ("name", Some(argument.name.as_str())),
+            ("type", Some(argument.kind.as_str())),
+            ("display_text", Some(argument.name.as_str()).filter(|_| !is_group)),
+            ("token", argument.token),
+        ];
+        let marks: Vec<&str> = [("optional", argument.optional), ("multiple", argument.multiple)]
+            .into_iter()
+            .filter_map(|(mark, is_set)| is_set.then_some(mark))
+            .collect();
+        let fields = texts.iter().filter(|(_, text)| text.is_some()).count()
+            + usize::from(argument.key_spec.is_some())
+            + usize::from(!marks.is_empty())
+            + usize::from(is_group);
+        reply.map(fields);
+        for (field, text) in texts {
+            if let Some(text) = text {
+                reply.bulk(field.as_bytes());
+                reply.bulk(text.as_bytes());
+            }
+        }
+        if let Some(index) = argument.key_spec {
+            reply.bulk(b"key_spec_index");
+            reply.int(index as i64);
+        }
+        if !marks.is_empty() {
+            reply.bulk(b"flags");
+            reply.set(marks.len());
+            marks.iter().for_each(|mark| reply.simple(mark));
+        }
+        if is_group {
+            reply.bulk(b"arguments");
+            document_arguments(&argument.arguments, reply);
+        }
     }
 }
 
