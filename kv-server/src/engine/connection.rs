@@ -27,6 +27,10 @@ pub struct Input {
 }
 
 impl Input {
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     pub fn len(&self) -> usize {
         self.end - self.start
     }

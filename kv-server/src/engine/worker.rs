@@ -128,6 +128,8 @@ pub struct Worker {
 
     pub(super) pause: host::Pause,
     pub(super) figures: Figures,
+    /// A connection was above its soft output limit when last looked at.
+    over_soft_limit: bool,
     next_second: UnixMs,
     sample: duties::Sample,
 }
@@ -137,6 +139,10 @@ pub struct Worker {
 const REQUESTS_PER_TURN: usize = 1024;
 /// Likewise for the bytes of requests that are at other workers.
 const IN_FLIGHT_BYTES: usize = 1024 * 1024;
+/// No more connections are decoded in a turn that has so many requests: about a millisecond's worth.
+const REQUESTS_ALL: usize = 4096;
+/// A scratch buffer above this size is let go.
+const KEEP_BYTES: usize = 256 * 1024;
 
 impl Worker {
     /// A worker for the mailbox `mailbox` of `net`.
@@ -195,6 +201,7 @@ impl Worker {
             seed: seed | 1,
             pause: host::Pause::default(),
             figures: Figures::default(),
+            over_soft_limit: false,
             next_second: 0,
             sample: Default::default(),
             net,
@@ -333,6 +340,11 @@ impl Worker {
         let c = self.connections[id as usize].as_mut().expect("the connection is there");
         c.output.advance(n);
         c.output.release(pool);
+    }
+
+    /// Not everything was offered to the socket in this turn.
+    pub fn send_later(&mut self, id: ConnId) {
+        self.mark_dirty(id);
     }
 
     /// Whether the socket should be closed now: at once when killed, after the last reply when closing.
@@ -482,7 +494,9 @@ impl Worker {
         } else {
             c.tickets.serve_pieces(ticket, big, &mut c.output);
         }
-        self.scratch = whole;
+        if whole.capacity() <= KEEP_BYTES {
+            self.scratch = whole;
+        }
         self.joins[join as usize] = joining;
         self.free_joins.push(join);
         self.served(conn);

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 pub const WAKE: Token = Token(usize::MAX);
 const EVENTS: usize = 1024;
+/// Most bytes written to one socket in a turn: the system copies them, and the others wait for that.
+const WRITE_BYTES: usize = 512 * 1024;
 
 /// A connection on its way from the acceptor.
 pub struct NewConnection {
@@ -250,14 +252,21 @@ impl EventLoop {
         more
     }
 
-    /// Writes what there is to write; closes what is to be closed.
+    /// Writes what there is to write, up to a limit a turn; closes what is to be closed.
     fn flush(&mut self, id: ConnId) {
         let Some(Some(socket)) = self.sockets.get_mut(id as usize) else { return };
+        let mut left = WRITE_BYTES;
         while !socket.blocked && !self.worker.should_close(id) {
             let bytes = self.worker.output(id);
             if bytes.is_empty() {
                 break;
             }
+            if left == 0 {
+                self.worker.send_later(id);
+                break;
+            }
+            let bytes = &bytes[..bytes.len().min(left)];
+            left -= bytes.len();
             let len = bytes.len();
             match socket.stream.write(bytes) {
                 Ok(n) => {

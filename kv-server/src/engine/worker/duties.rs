@@ -74,10 +74,10 @@ impl Worker {
         if !self.held.is_empty() {
             until = Some(until.map_or(self.pause.until, |u| u.min(self.pause.until)));
         }
-        // Idle clients are looked for once a second, and only when a limit is set. Figures per second have to go back to
+        // Idle clients and those over their soft limit are looked for once a second, if there can be any. Figures per second have to go back to
         // zero; then nothing is left to do.
         let was_busy = self.figures.ops_per_sec > 0 || self.figures.commands != self.sample.commands;
-        if (self.config.timeout > 0 && self.open > 0) || was_busy {
+        if (self.config.timeout > 0 && self.open > 0) || was_busy || self.over_soft_limit {
             until = Some(until.map_or(self.next_second, |u| u.min(self.next_second)));
         }
         match until {
@@ -89,28 +89,34 @@ impl Worker {
 
     /// Cuts connections whose unread replies pass the limit of their class.
     fn check_output_limits(&mut self) {
-        let limit = self.config.client_output_buffer_limit.normal;
-        if limit.hard == 0 && limit.soft == 0 {
-            return;
-        }
         for i in 0..self.dirty.len() {
-            let id = self.dirty[i];
-            let now = self.now;
-            let Some(c) = self.connections[id as usize].as_mut() else { continue };
-            let bytes = (c.output.len() + c.tickets.bytes()) as u64;
-            let over_soft = limit.soft > 0 && bytes >= limit.soft;
-            c.over_soft_limit_since = if over_soft { c.over_soft_limit_since.or(Some(now)) } else { None };
-            let soft_for = c.over_soft_limit_since.map_or(0, |since| now - since);
-            let cut = (limit.hard > 0 && bytes >= limit.hard) || (over_soft && soft_for >= limit.soft_seconds * 1000);
-            if cut {
-                self.figures.output_limit_disconnections += 1;
-                self.kill(id);
-            }
+            self.check_output_limit(self.dirty[i]);
+        }
+    }
+
+    fn check_output_limit(&mut self, id: ConnId) {
+        let limit = self.config.client_output_buffer_limit.normal;
+        let now = self.now;
+        let Some(c) = self.connections[id as usize].as_mut() else { return };
+        let bytes = (c.output.len() + c.tickets.bytes()) as u64;
+        let over_soft = limit.soft > 0 && bytes >= limit.soft;
+        c.over_soft_limit_since = if over_soft { c.over_soft_limit_since.or(Some(now)) } else { None };
+        self.over_soft_limit |= over_soft;
+        let soft_for = c.over_soft_limit_since.map_or(0, |since| now - since);
+        let cut = (limit.hard > 0 && bytes >= limit.hard) || (over_soft && soft_for >= limit.soft_seconds * 1000);
+        if cut && matches!(c.life, Life::Open | Life::Closing) {
+            self.figures.output_limit_disconnections += 1;
+            self.kill(id);
         }
     }
 
     fn every_second(&mut self) {
         self.take_sample();
+        // Who passes the soft limit and does not read brings no event by itself.
+        self.over_soft_limit = false;
+        for id in 0..self.connections.len() as ConnId {
+            self.check_output_limit(id);
+        }
         let timeout_ms = u64::from(self.config.timeout) * 1000;
         if timeout_ms > 0 {
             for id in 0..self.connections.len() as ConnId {

@@ -7,7 +7,7 @@ use super::super::admission;
 use super::super::connection::{Connection, Life, SEVERAL};
 use super::super::mail::{Batch, Dest, Item};
 use super::super::session::ReplyMode;
-use super::{ConnId, Gathering, REQUESTS_PER_TURN, Worker};
+use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{Args, Arity, CommandError, Ctx, Found, Handler, Outcome, Row, RowId, Spread, Stores, keys_of};
 use kv_core::resp::{Arg, Decoded, Reply, number};
 
@@ -55,10 +55,15 @@ const BUCKETS_AHEAD: usize = 16;
 const ENTRIES_AHEAD: usize = 8;
 
 impl Worker {
-    /// Turns the bytes of all ready connections into requests.
+    /// Turns the bytes of ready connections into requests; when there are very many, the rest waits for the next turn.
     pub fn decode(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
-        for id in ready.drain(..) {
+        let mut looked_at = 0;
+        for &id in &ready {
+            if self.requests.len() >= REQUESTS_ALL {
+                break;
+            }
+            looked_at += 1;
             let c = self.connections[id as usize].as_mut().expect("listed connections stay");
             c.listed = false;
             if c.life != Life::Open {
@@ -67,9 +72,10 @@ impl Worker {
                 self.decode_one(id);
             }
         }
-        // What was listed meanwhile stays listed.
-        std::mem::swap(&mut self.ready, &mut ready);
-        self.ready.append(&mut ready);
+        // Those not looked at come first next time; what was listed meanwhile stays listed.
+        ready.drain(..looked_at);
+        ready.append(&mut self.ready);
+        self.ready = ready;
     }
 
     fn decode_one(&mut self, id: ConnId) {
@@ -509,7 +515,7 @@ impl Worker {
     fn send_parts(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
         let Spread::Parts { unit, join } = row.spec.spread else { unreachable!("planned as parts") };
         let (first, unit) = (usize::from(request.key_at), usize::from(unit));
-        if (words.len() - first) % unit != 0 {
+        if !(words.len() - first).is_multiple_of(unit) {
             let text = CommandError::WrongArity(row.full_name.clone()).to_string();
             return self.refuse(request.conn, &text, mute);
         }
