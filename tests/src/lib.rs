@@ -3,4 +3,5 @@
 pub mod client;
 pub mod process;
 pub mod redis;
+pub mod requests;
 pub mod script;

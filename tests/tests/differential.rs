@@ -1,0 +1,165 @@
+//! The same random requests to kv-server and to a real redis-server, over the wire: pipelines of all lengths, both
+//! protocols, one shard and several. The replies must be the same, or be a difference that is meant.
+//!
+//! `KV_DIFF_COMMANDS=1000000` for more requests than in the normal run, `KV_TESTS_SEED=77` for others.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kv_core::families::testing::show;
+use kv_core::resp::client::{Value, encode_request};
+use kv_core::structs::random::Random;
+use kv_tests::client::Client;
+use kv_tests::process::Server;
+use kv_tests::redis::Redis;
+use kv_tests::requests::{DATABASES, Grammar, KNOWN, Step, agree, setting, shortest};
+
+/// Requests in all, over both protocols and both numbers of shards.
+const COMMANDS: u64 = 60_000;
+/// The longest pipeline.
+const PIPELINE_MAX: usize = 40;
+
+/// Says the steps in pipelines, whose lengths the seed decides.
+fn replies(client: &mut Client, steps: &[Step], seed: u64) -> Vec<Value> {
+    let random = &mut Random::new(seed);
+    let mut replies = Vec::with_capacity(steps.len());
+    let mut rest = steps;
+    while !rest.is_empty() {
+        let longest = if random.one_in(3) { 1 } else { PIPELINE_MAX };
+        let (now, later) = rest.split_at(rest.len().min(1 + random.index(longest)));
+        let mut bytes = Vec::new();
+        now.iter().for_each(|step| encode_request(&mut bytes, &step.words()));
+        client.send_bytes(&bytes);
+        replies.extend(now.iter().map(|_| client.receive()));
+        rest = later;
+    }
+    replies
+}
+
+/// What is in a database, found by KEYS and by a walk with SCAN.
+fn keys(client: &mut Client, db: usize) -> BTreeSet<String> {
+    client.ask(&["SELECT", &db.to_string()]);
+    let Value::Array(keys) = client.ask(&["KEYS", "*"]) else { panic!("KEYS answers with an array") };
+    let keys: BTreeSet<String> = keys.iter().map(show).collect();
+    let mut walked = BTreeSet::new();
+    let mut cursor = b"0".to_vec();
+    loop {
+        let Value::Array(reply) = client.ask(&[&b"SCAN"[..], &cursor]) else { panic!("SCAN answers with an array") };
+        let [Value::Bulk(next), Value::Array(found)] = &reply[..] else { panic!("a cursor and keys") };
+        walked.extend(found.iter().map(show));
+        cursor.clone_from(next);
+        if cursor == b"0" {
+            break;
+        }
+    }
+    assert_eq!(keys, walked, "KEYS and SCAN tell the same keys");
+    let picked = show(&client.ask(&["RANDOMKEY"]));
+    assert!(keys.contains(&picked) || (keys.is_empty() && picked == "nil"), "RANDOMKEY picks one of {keys:?}");
+    keys
+}
+
+/// Runs the steps on empty servers; tells where they differ first.
+fn difference(steps: &[Step], seed: u64, ours: &mut Client, theirs: &mut Client) -> Option<String> {
+    for client in [&mut *ours, &mut *theirs] {
+        client.ask(&["FLUSHALL"]);
+        client.ask(&["SELECT", "0"]);
+        client.ask(&["CLIENT", "SETNAME", ""]);
+    }
+    let (our_replies, their_replies) = (replies(ours, steps, seed), replies(theirs, steps, seed));
+    for (step, (our, their)) in steps.iter().zip(our_replies.iter().zip(&their_replies)) {
+        let name = String::from_utf8_lossy(&step.words()[0]).to_lowercase();
+        if !agree(&name, our, their) {
+            return Some(format!("{step}: we say {}, Redis says {}", show(our), show(their)));
+        }
+    }
+    for db in 0..DATABASES {
+        let (our, their) = (keys(ours, db), keys(theirs, db));
+        if our != their {
+            return Some(format!("database {db} holds {our:?} with us and {their:?} with Redis"));
+        }
+    }
+    None
+}
+
+fn compare(shards: &str, proto: &str, first: u64) {
+    let Some(redis) = Redis::start() else { return };
+    let server = Server::start(&["--shards", shards]);
+    let (mut ours, mut theirs) = (server.client(), redis.client());
+    for client in [&mut ours, &mut theirs] {
+        assert!(!client.ask(&["HELLO", proto]).is_error());
+    }
+    let grammar = Grammar::of_server();
+    let mut left = setting("KV_DIFF_COMMANDS", COMMANDS) / 4;
+    let mut seed = setting("KV_TESTS_SEED", 1).wrapping_mul(1 << 32) + first;
+    while left > 0 {
+        let steps = grammar.case(seed);
+        left = left.saturating_sub(steps.len() as u64);
+        if let Some(found) = difference(&steps, seed, &mut ours, &mut theirs) {
+            let steps = shortest(steps, |steps| difference(steps, seed, &mut ours, &mut theirs).is_some());
+            let shown = difference(&steps, seed, &mut ours, &mut theirs).unwrap_or(found);
+            let lines: Vec<String> = steps.iter().map(Step::to_string).collect();
+            panic!("seed {seed}, RESP{proto}, {shards} shards: {shown}\n{}", lines.join("\n"));
+        }
+        seed += 1;
+    }
+}
+
+#[test]
+fn random_requests_are_answered_as_by_redis_in_resp2_with_one_shard() {
+    compare("1", "2", 0);
+}
+
+#[test]
+fn random_requests_are_answered_as_by_redis_in_resp3_with_one_shard() {
+    compare("1", "3", 1 << 20);
+}
+
+#[test]
+fn random_requests_are_answered_as_by_redis_in_resp2_with_four_shards() {
+    compare("4", "2", 2 << 20);
+}
+
+#[test]
+fn random_requests_are_answered_as_by_redis_in_resp3_with_four_shards() {
+    compare("4", "3", 3 << 20);
+}
+
+/// All sources and scripts of the workspace.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                sources(&path, found);
+            }
+        } else if name.ends_with(".rs") || name.ends_with(".kvt") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_difference_in_the_documentation_has_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("docs/compatibility.md")).expect("the page of differences");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let texts: Vec<String> = paths.iter().map(|path| fs::read_to_string(path).expect("text")).collect();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 10, "the table was found");
+    let mut missing = Vec::new();
+    for row in rows {
+        let test = row.trim_end_matches([' ', '|']).rsplit("| ").next().unwrap_or("").trim_matches(['`', ' ']);
+        // A test's name, or the title of a script's section.
+        let (function, title) = (format!("fn {test}("), format!("== {test}\n"));
+        if !texts.iter().any(|text| text.contains(&function) || text.contains(&title)) {
+            missing.push(test);
+        }
+    }
+    assert!(missing.is_empty(), "these tests of docs/compatibility.md do not exist: {missing:#?}");
+    for known in KNOWN {
+        assert!(page.contains(known.line), "docs/compatibility.md does not say: {}", known.line);
+    }
+}
