@@ -6,6 +6,20 @@
 use kv_core::store::Shard;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// The codes that error replies begin with, for INFO's errorstats. The first also stands for any that is not here.
+pub const ERROR_CODES: [&str; 6] = ["ERR", "WRONGTYPE", "NOAUTH", "WRONGPASS", "NOPROTO", "INVALIDOBJ"];
+
+impl Figures {
+    /// Counts an error reply; `text` is what follows its marker.
+    #[cold]
+    pub fn count_error(&mut self, text: &[u8]) {
+        let code = text.split(|&byte| byte == b' ').next().unwrap_or(text);
+        let place = ERROR_CODES.iter().position(|known| known.as_bytes() == code).unwrap_or(0);
+        self.errors[place] += 1;
+        self.error_replies += 1;
+    }
+}
+
 macro_rules! figures {
     (worker { $($(#[$doc:meta])* $name:ident),* $(,)? } shard { $($(#[$shard_doc:meta])* $shard_name:ident),* $(,)? }) => {
         pub struct WorkerStats {
@@ -13,6 +27,8 @@ macro_rules! figures {
             $($(#[$shard_doc])* $shard_name: AtomicU64,)*
             /// Keys and keys with an expiry, per database.
             databases: Vec<(AtomicU64, AtomicU64)>,
+            /// Error replies, by their place in `ERROR_CODES`.
+            errors: [AtomicU64; ERROR_CODES.len()],
         }
 
         impl WorkerStats {
@@ -21,6 +37,7 @@ macro_rules! figures {
                     $($name: AtomicU64::new(0),)*
                     $($shard_name: AtomicU64::new(0),)*
                     databases: (0..databases).map(|_| Default::default()).collect(),
+                    errors: Default::default(),
                 }
             }
             $(pub fn $name(&self) -> u64 { self.$name.load(Relaxed) })*
@@ -29,12 +46,16 @@ macro_rules! figures {
             /// Stores a worker's own figures.
             pub(super) fn publish(&self, own: &Figures) {
                 $(self.$name.store(own.$name, Relaxed);)*
+                self.errors.iter().zip(own.errors).for_each(|(shared, own)| shared.store(own, Relaxed));
             }
         }
 
         /// A worker's own figures as plain numbers, counted by it.
         #[derive(Clone, Default)]
-        pub struct Figures { $(pub $name: u64,)* }
+        pub struct Figures {
+            $(pub $name: u64,)*
+            pub(super) errors: [u64; ERROR_CODES.len()],
+        }
     };
 }
 
@@ -81,6 +102,11 @@ figures! {
 }
 
 impl WorkerStats {
+    /// Error replies of a code, by its place in [`ERROR_CODES`].
+    pub fn errors(&self, place: usize) -> u64 {
+        self.errors[place].load(Relaxed)
+    }
+
     pub fn database(&self, index: usize) -> (u64, u64) {
         let (keys, expires) = &self.databases[index];
         (keys.load(Relaxed), expires.load(Relaxed))

@@ -488,6 +488,9 @@ impl Worker {
                 }
             },
         );
+        if let [b'-', text @ ..] = whole.trim_ascii_end() {
+            self.figures.count_error(text);
+        }
         let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
         if big.is_empty() {
             c.tickets.serve(ticket, &whole, &mut c.output);

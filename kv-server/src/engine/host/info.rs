@@ -4,6 +4,7 @@
 //! up; a field whose subject exists but is not in use says so (`aof_enabled:0`). `# Shards` is ours.
 
 use super::{Call, Done, HostFn, Process, REDIS_VERSION};
+use crate::engine::stats::ERROR_CODES;
 use crate::engine::worker::Worker;
 use kv_core::command::Args;
 use kv_core::resp::Reply;
@@ -288,9 +289,11 @@ fn cpu(_: &Worker, totals: &Totals, text: &mut Text) {
 fn modules(_: &Worker, _: &Totals, _: &mut Text) {}
 
 fn errorstats(worker: &Worker, _: &Totals, text: &mut Text) {
-    let count = worker.net.total(|s| s.error_replies());
-    if count > 0 {
-        text.line("errorstat_ERR", format_args!("count={count}"));
+    for (place, code) in ERROR_CODES.iter().enumerate() {
+        let count = worker.net.total(|s| s.errors(place));
+        if count > 0 {
+            text.line(&format!("errorstat_{code}"), format_args!("count={count}"));
+        }
     }
 }
 

@@ -299,6 +299,19 @@ fn info_counts_what_happened_on_all_workers() {
 }
 
 #[test]
+fn errors_are_counted_once_and_by_their_code() {
+    with_servers(|server, a, b| {
+        server.pipeline(a, &["nosuch", "GET", "INCRBY k x", "PFADD h a", "SET s v", "PFADD s a", "AUTH x y"]);
+        // What all workers refuse, or one of several parts, is one error reply.
+        server.pipeline(b, &["CONFIG SET timeout x", "CLIENT KILL ID 0", "MSET a"]);
+        assert_eq!(server.field(a, "errorstat_ERR"), "count=6");
+        assert_eq!(server.field(a, "errorstat_WRONGTYPE"), "count=1");
+        assert_eq!(server.field(a, "errorstat_WRONGPASS"), "count=1");
+        assert_eq!(server.field(b, "total_error_replies"), "8");
+    });
+}
+
+#[test]
 fn commands_per_second_go_back_to_zero_when_nothing_happens() {
     let mut server = TestServer::new(1);
     let a = server.connect(0);
@@ -434,14 +447,14 @@ fn command_info_is_redis_form_in_both_protocols() {
         server.run(a, "COMMAND INFO memory|usage nosuch"),
         "[[\"memory|usage\" :-3 [+readonly] :2 :2 :1 [+@read +@slow] [] [[\"flags\" [+RO] \"begin_search\" [\"type\" \
          \"index\" \"spec\" [\"index\" :2]] \"find_keys\" [\"type\" \"range\" \"spec\" [\"lastkey\" :0 \"keystep\" :1 \
-         \"limit\" :0]]]] []] nil array]"
+         \"limit\" :0]]]] []] nil]"
     );
     server.run(a, "HELLO 3");
     assert_eq!(
         server.run(a, "COMMAND INFO memory|usage nosuch"),
         "[[\"memory|usage\" :-3 set [+readonly] :2 :2 :1 set [+@read +@slow] set [] set [{\"flags\": set [+RO], \
          \"begin_search\": {\"type\": \"index\", \"spec\": {\"index\": :2}}, \"find_keys\": {\"type\": \"range\", \
-         \"spec\": {\"lastkey\": :0, \"keystep\": :1, \"limit\": :0}}}] []] nil]"
+         \"spec\": {\"lastkey\": :0, \"keystep\": :1, \"limit\": :0}}}] set []] nil]"
     );
 }
 

@@ -1,7 +1,8 @@
 //! Running what came by mail: batches, rendezvous, slices of walks; and the server's own commands.
 
 use super::super::host::Call;
-use super::super::mail::{Batch, Item, Late, Mail};
+use super::super::mail::{Batch, Dest, Item, Late, Mail};
+use super::super::stats::Figures;
 use super::{ConnId, Walk, Worker};
 use kv_core::command::{Args, CommandError, Ctx, Handler, Outcome, RowId, Settings, Stores};
 use kv_core::resp::{Proto, Reply};
@@ -111,7 +112,7 @@ impl Worker {
                     item,
                     (data, words),
                     out,
-                    &mut self.figures.error_replies,
+                    &mut self.figures,
                 );
                 match outcome {
                     Outcome::Done if elements == 0 => false,
@@ -147,8 +148,7 @@ impl Worker {
                 out.extend_from_slice(&reply);
                 if let Err(error) = result {
                     out.truncate(start);
-                    Reply::new(out, item.proto).error(&error.to_string());
-                    self.figures.error_replies += 1;
+                    answer_error(item, &error, out, &mut self.figures);
                 }
                 false
             }
@@ -191,7 +191,7 @@ impl Worker {
                 &item,
                 (data, words),
                 &mut replies,
-                &mut self.figures.error_replies,
+                &mut self.figures,
             );
             debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
             work.items[i].reply_end = replies.len();
@@ -250,6 +250,15 @@ impl Worker {
     }
 }
 
+/// Writes an error as the reply of an item. A part's error is counted where the parts are joined.
+fn answer_error(item: &Item, error: &CommandError, out: &mut Vec<u8>, figures: &mut Figures) {
+    let text = error.to_string();
+    Reply::new(out, item.proto).error(&text);
+    if let Dest::Ticket { .. } = item.dest {
+        figures.count_error(text.as_bytes());
+    }
+}
+
 /// What a store handler needs besides its shards.
 struct Env<'a> {
     shards: usize,
@@ -272,7 +281,7 @@ impl Env<'_> {
         item: &Item,
         (data, words): (&[u8], &[kv_core::resp::Arg]),
         out: &mut Vec<u8>,
-        errors: &mut u64,
+        figures: &mut Figures,
     ) -> (Outcome, u64) {
         let Handler::Store(handler) = handler else { unreachable!("only store commands travel to shards") };
         let known = (item.key_at != 0).then_some((usize::from(item.key_at), item.key_hash));
@@ -289,8 +298,7 @@ impl Env<'_> {
             }
             Err(error) => {
                 out.truncate(before);
-                Reply::new(out, item.proto).error(&error.to_string());
-                *errors += 1;
+                answer_error(item, &error, out, figures);
                 (Outcome::Done, 0)
             }
         }

@@ -156,11 +156,12 @@ impl Worker {
     /// Answers a protocol error that stands first in the input, and closes.
     fn fail(&mut self, id: ConnId) {
         let Some((_, error)) = self.connection(id).protocol_error.take() else { return };
-        self.figures.error_replies += 1;
+        let text = error.to_string();
+        self.figures.count_error(text.as_bytes());
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let c = self.connection(id);
-        Reply::new(&mut scratch, c.session.proto).error(&error.to_string());
+        Reply::new(&mut scratch, c.session.proto).error(&text);
         c.answer(&scratch);
         c.input.start = c.input.end;
         self.scratch = scratch;
@@ -433,8 +434,9 @@ impl Worker {
             Ok(outcome) => debug_assert!(outcome == Outcome::Done, "walks are cut only where they may go on"),
             Err(error) => {
                 out.truncate(before);
-                Reply::new(out, c.session.proto).error(&error.to_string());
-                self.figures.error_replies += 1;
+                let text = error.to_string();
+                Reply::new(out, c.session.proto).error(&text);
+                self.figures.count_error(text.as_bytes());
             }
         }
         if mute {
@@ -472,8 +474,9 @@ impl Worker {
         let proto = c.session.proto; // HELLO answers in the protocol it chose
         if let Err(error) = result {
             out.clear();
-            Reply::new(&mut out, proto).error(&error.to_string());
-            self.figures.error_replies += 1;
+            let text = error.to_string();
+            Reply::new(&mut out, proto).error(&text);
+            self.figures.count_error(text.as_bytes());
         }
         let c = self.connection(request.conn);
         // Also after CLIENT REPLY itself, which decides about its own reply.
@@ -485,7 +488,7 @@ impl Worker {
 
     /// An error in place of a reply.
     fn refuse(&mut self, conn: ConnId, text: &str, mute: bool) {
-        self.figures.error_replies += 1;
+        self.figures.count_error(text.as_bytes());
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let c = self.connection(conn);
