@@ -125,8 +125,17 @@ impl Server {
 
     /// Physical memory in use.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most physical memory that was ever in use.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the server runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux tells it");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
         kib << 10
     }
