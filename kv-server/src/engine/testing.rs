@@ -64,6 +64,8 @@ pub struct TestServer {
     received: Vec<(Client, ReplyDecoder, bool)>,
     /// Clients that do not read what is sent to them.
     pub deaf: Vec<Client>,
+    /// A worker that never gets to its duties.
+    pub without_duties: Option<usize>,
 }
 
 impl TestServer {
@@ -82,7 +84,7 @@ impl TestServer {
             Worker::new(id, net, mailbox, hasher, config, system, id as u64 + 1, now_us)
         };
         let workers = mailboxes.into_iter().enumerate().map(worker).collect();
-        TestServer { workers, net, system, now_us, received: Vec::new(), deaf: Vec::new() }
+        TestServer { workers, net, system, now_us, received: Vec::new(), deaf: Vec::new(), without_duties: None }
     }
 
     /// A connection at a worker.
@@ -138,7 +140,9 @@ impl TestServer {
         while worker.publish() != Publish::Done {
             moved = true;
         }
-        worker.duties(&mut Vec::new());
+        if self.without_duties != Some(id) {
+            worker.duties(&mut Vec::new());
+        }
         let mut dirty = Vec::new();
         worker.take_dirty(&mut dirty);
         for conn in dirty {

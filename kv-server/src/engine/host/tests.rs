@@ -299,6 +299,54 @@ fn info_counts_what_happened_on_all_workers() {
 }
 
 #[test]
+fn who_has_seen_a_reply_finds_its_effect_counted() {
+    let mut server = TestServer::new(2);
+    let a = server.connect(0);
+    server.without_duties = Some(1);
+    for i in 1..=20 {
+        server.run(a, &format!("SET k{i} v"));
+        assert_eq!(server.field(a, "db0"), format!("keys={i},expires=0,avg_ttl=0"));
+    }
+    // Two shards meet for this one.
+    server.run(a, "MSETNX m1 1 m2 2 m3 3 m4 4 m5 5");
+    assert_eq!(server.field(a, "db0"), "keys=25,expires=0,avg_ttl=0");
+}
+
+#[test]
+fn asking_about_a_key_is_no_use_of_it() {
+    with_servers(|server, a, _| {
+        for key in ["k1", "k2", "k3", "k4", "k5", "k6"] {
+            server.run(a, &format!("SET {key} v"));
+            server.pass(30_000);
+            server.pipeline(a, &[&format!("TTL {key}"), &format!("TYPE {key}"), &format!("EXISTS {key}")]);
+            assert_eq!(server.run(a, &format!("OBJECT IDLETIME {key}")), ":30", "{key}");
+            assert_eq!(server.run(a, &format!("OBJECT IDLETIME {key}")), ":30", "{key}");
+            server.run(a, "CLIENT NO-TOUCH ON");
+            server.run(a, &format!("GET {key}"));
+            assert_eq!(server.run(a, &format!("OBJECT IDLETIME {key}")), ":30", "{key}");
+            server.run(a, "CLIENT NO-TOUCH OFF");
+            server.run(a, &format!("GET {key}"));
+            assert_eq!(server.run(a, &format!("OBJECT IDLETIME {key}")), ":0", "{key}");
+        }
+    });
+}
+
+#[test]
+fn a_pipeline_of_big_values_stops_at_the_limit_of_unread_output() {
+    let mut server = TestServer::new(1);
+    let a = server.connect(0);
+    let b = server.connect(0);
+    server.run(a, "CONFIG SET client-output-buffer-limit \"normal 1mb 0 0\"");
+    server.run(a, "SETRANGE k 99999 x");
+    server.run(a, "CONFIG RESETSTAT");
+    server.deaf.push(b);
+    server.send(b, &"GET k\r\n".repeat(500));
+    assert!(server.is_closed(b));
+    let hits: u64 = server.field(a, "keyspace_hits").parse().unwrap();
+    assert_eq!(hits, 11, "none is run behind the limit");
+}
+
+#[test]
 fn errors_are_counted_once_and_by_their_code() {
     with_servers(|server, a, b| {
         server.pipeline(a, &["nosuch", "GET", "INCRBY k x", "PFADD h a", "SET s v", "PFADD s a", "AUTH x y"]);

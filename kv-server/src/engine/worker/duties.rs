@@ -94,7 +94,7 @@ impl Worker {
         }
     }
 
-    fn check_output_limit(&mut self, id: ConnId) {
+    pub(super) fn check_output_limit(&mut self, id: ConnId) {
         let limit = self.config.client_output_buffer_limit.normal;
         let now = self.now;
         let Some(c) = self.connections[id as usize].as_mut() else { return };

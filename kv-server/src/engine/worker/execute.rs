@@ -4,7 +4,7 @@ use super::super::host::Call;
 use super::super::mail::{Batch, Dest, Item, Late, Mail};
 use super::super::stats::Figures;
 use super::{ConnId, Walk, Worker};
-use kv_core::command::{Args, CommandError, Ctx, Handler, Outcome, RowId, Settings, Stores};
+use kv_core::command::{Args, CommandError, Ctx, Flags, Handler, Outcome, Row, RowId, Settings, Stores};
 use kv_core::resp::{Proto, Reply};
 use kv_core::store::{KeyHasher, Shard};
 use std::sync::Arc;
@@ -105,15 +105,7 @@ impl Worker {
                 let shard = self.shard.as_mut().expect("batches run only while the shard is here");
                 let env = Env { shards, sliced: true, now: self.now, settings: &self.settings, hasher: &self.hasher };
                 let start = out.len();
-                let (outcome, elements) = env.run(
-                    Stores::One(shard),
-                    row.spec.handler,
-                    row.name_words,
-                    item,
-                    (data, words),
-                    out,
-                    &mut self.figures,
-                );
+                let (outcome, elements) = env.run(Stores::One(shard), row, item, (data, words), out, &mut self.figures);
                 match outcome {
                     Outcome::Done if elements == 0 => false,
                     // Elements without a header: their number has to travel with them.
@@ -184,15 +176,7 @@ impl Worker {
             let env =
                 Env { shards: count, sliced: false, now: self.now, settings: &self.settings, hasher: &self.hasher };
             let stores = Stores::Many(&mut shards);
-            let (outcome, _) = env.run(
-                stores,
-                row.spec.handler,
-                row.name_words,
-                &item,
-                (data, words),
-                &mut replies,
-                &mut self.figures,
-            );
+            let (outcome, _) = env.run(stores, row, &item, (data, words), &mut replies, &mut self.figures);
             debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
             work.items[i].reply_end = replies.len();
         }
@@ -272,22 +256,20 @@ struct Env<'a> {
 impl Env<'_> {
     /// Runs a store handler; an error becomes its reply. Gives the outcome and how many loose elements were written.
     #[inline]
-    #[allow(clippy::too_many_arguments)]
     fn run(
         &self,
         stores: Stores<'_>,
-        handler: Handler,
-        name_words: usize,
+        row: &Row,
         item: &Item,
         (data, words): (&[u8], &[kv_core::resp::Arg]),
         out: &mut Vec<u8>,
         figures: &mut Figures,
     ) -> (Outcome, u64) {
-        let Handler::Store(handler) = handler else { unreachable!("only store commands travel to shards") };
+        let Handler::Store(handler) = row.spec.handler else { unreachable!("only store commands travel to shards") };
         let known = (item.key_at != 0).then_some((usize::from(item.key_at), item.key_hash));
-        let mut args = Args::new(data, words, name_words, self.hasher, known);
+        let mut args = Args::new(data, words, row.name_words, self.hasher, known);
         let mut ctx = Ctx::new(stores, self.shards, self.now, usize::from(item.db), self.settings);
-        ctx.touch = !item.no_touch;
+        ctx.touch = !item.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = self.sliced;
         let before = out.len();
         let mut reply = Reply::new(out, item.proto);

@@ -8,7 +8,9 @@ use super::super::connection::{Connection, Life, SEVERAL};
 use super::super::mail::{Batch, Dest, Item};
 use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
-use kv_core::command::{Args, Arity, CommandError, Ctx, Found, Handler, Outcome, Row, RowId, Spread, Stores, keys_of};
+use kv_core::command::{
+    Args, Arity, CommandError, Ctx, Flags, Found, Handler, Outcome, Row, RowId, Spread, Stores, keys_of,
+};
 use kv_core::resp::{Arg, Decoded, Reply, number};
 
 /// One decoded request of this turn.
@@ -49,6 +51,9 @@ enum Refusal {
     UnknownSubcommand,
     Arity,
 }
+
+/// From this size on a reply is looked at by itself against the limit of unread output.
+const BIG_REPLY_BYTES: usize = 64 * 1024;
 
 /// How far ahead buckets and entries are fetched.
 const BUCKETS_AHEAD: usize = 16;
@@ -416,7 +421,7 @@ impl Worker {
         let known = (request.key_at != 0).then_some((usize::from(request.key_at), request.key_hash));
         let mut args = Args::new(data, words, row.name_words, &self.hasher, known);
         let mut ctx = Ctx::new(Stores::One(shard), shards, self.now, c.session.db, &self.settings);
-        ctx.touch = !c.session.no_touch;
+        ctx.touch = !c.session.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = false;
         let direct = c.tickets.is_empty();
         if direct && c.output.tail.capacity() == 0 {
@@ -442,8 +447,13 @@ impl Worker {
         if mute {
             out.truncate(before);
         }
+        let bytes = out.len() - before;
         if !direct {
             c.tickets.ready(&self.scratch);
+        }
+        if bytes >= BIG_REPLY_BYTES {
+            // A turn of big values must not pass the limit by far before the turn's end looks at it.
+            self.check_output_limit(request.conn);
         }
     }
 
