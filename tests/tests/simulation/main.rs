@@ -4,10 +4,20 @@
 //! - [`command`]: string commands, and what each must answer in a store without shards.
 //! - [`history`]: what sessions asked and were answered, and the search for one order of it that explains every answer.
 //! - [`small`]: few commands under hostile schedules, each history checked by the search.
+//! - [`crowd`]: many sessions that come and go, checked by what must hold in any order.
+//! - [`expiry`]: keys vanish on time.
 //!
-//! `KV_SIM_SEEDS` sets how many seeds are tried, `KV_SIM_FIRST` the first of them.
+//! `KV_SIM_SEEDS` sets how many seeds are tried, `KV_SIM_FIRST` the first of them; `KV_SIM_CROWDS` likewise how many crowds.
 
 mod command;
+mod crowd;
+mod expiry;
 mod history;
+mod outbox;
 mod small;
 mod world;
+
+/// A number from the environment.
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}

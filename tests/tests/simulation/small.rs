@@ -5,8 +5,10 @@
 
 use crate::command::{Command, Mixture, names_on};
 use crate::history::{History, Operation};
+use crate::number;
+use crate::outbox::Outbox;
 use crate::world::{Did, Order, PeerId, World};
-use kv_core::resp::client::{ReplyDecoder, Value, encode_request};
+use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::structs::random::Random;
 use kv_server::engine::Faults;
 use std::collections::VecDeque;
@@ -35,10 +37,8 @@ struct Client {
     decoder: ReplyDecoder,
     /// Pipelines not begun.
     script: VecDeque<Vec<Command>>,
-    /// Bytes of the pipelines begun that have not arrived, and where in them each request ends.
-    unsent: VecDeque<u8>,
-    ends: VecDeque<usize>,
-    /// Operations without a reply, in order; the last `ends.len()` of them have not arrived.
+    outbox: Outbox,
+    /// Operations without a reply, in order; the last `outbox.requests()` of them have not arrived.
     waiting: VecDeque<usize>,
 }
 
@@ -73,8 +73,7 @@ impl Run {
                     peer: world.connect(worker),
                     decoder: ReplyDecoder::default(),
                     script: VecDeque::new(),
-                    unsent: VecDeque::new(),
-                    ends: VecDeque::new(),
+                    outbox: Outbox::default(),
                     waiting: VecDeque::new(),
                 }
             })
@@ -98,28 +97,23 @@ impl Run {
     /// Lets some bytes of a client arrive; begins its next pipeline when the last one has arrived.
     fn send(&mut self, client: usize) {
         let c = &mut self.clients[client];
-        if c.unsent.is_empty() {
+        if c.outbox.is_empty() {
             let pipeline = c.script.pop_front().expect("a client without a script has no move");
-            let mut bytes = Vec::new();
             for command in pipeline {
-                encode_request(&mut bytes, &command.words(&self.history.names));
-                c.ends.push_back(bytes.len());
+                c.outbox.push(&command.words(&self.history.names));
                 c.waiting.push_back(self.history.operations.len());
                 let operation = Operation { session: client, command, begin: 0, end: u64::MAX, reply: Value::Nil };
                 self.history.operations.push(operation);
             }
-            c.unsent = bytes.into();
         }
-        let n = if self.random.one_in(3) { 1 + self.random.index(c.unsent.len()) } else { c.unsent.len() };
-        let n = self.world.feed(c.peer, &c.unsent.make_contiguous()[..n]);
-        c.unsent.drain(..n);
-        let first_unsent = c.waiting.len() - c.ends.len();
-        let arrived = c.ends.iter().filter(|&&end| end <= n).count();
+        let bytes = c.outbox.bytes();
+        let n = if self.random.one_in(3) { 1 + self.random.index(bytes.len()) } else { bytes.len() };
+        let n = self.world.feed(c.peer, &bytes[..n]);
+        let first_unsent = c.waiting.len() - c.outbox.requests();
+        let arrived = c.outbox.arrived(n);
         for &operation in c.waiting.range(first_unsent..first_unsent + arrived) {
             self.history.operations[operation].begin = self.clock;
         }
-        c.ends.drain(..arrived);
-        c.ends.iter_mut().for_each(|end| *end -= n);
     }
 
     /// Takes the replies that have left the engine.
@@ -134,7 +128,7 @@ impl Run {
             while let Some(reply) =
                 c.decoder.next_value().map_err(|e| format!("session {session} got no reply: {e:?}"))?
             {
-                let arrived = c.waiting.len() - c.ends.len();
+                let arrived = c.waiting.len() - c.outbox.requests();
                 if arrived == 0 {
                     return Err(format!("session {session} got a reply that it did not ask for"));
                 }
@@ -150,7 +144,7 @@ impl Run {
         let c = &self.clients[client];
         // Most clients wait for their replies before they go on; some do not.
         let goes_on = !c.script.is_empty() && (c.waiting.is_empty() || client == 0);
-        (!c.unsent.is_empty() || goes_on) && self.world.may_feed(c.peer)
+        (!c.outbox.is_empty() || goes_on) && self.world.may_feed(c.peer)
     }
 
     /// Until everything is answered and all workers rest.
@@ -270,10 +264,6 @@ fn first_failure(engine: Engine, first: u64, count: u64) -> Option<(u64, String)
         threads.into_iter().filter_map(|t| t.join().expect("a run does not panic")).min()
     });
     found.map(|seed| (seed, failure(engine, seed).expect("the same seed goes the same way")))
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
 /// Seeds of the normal run.

@@ -3,7 +3,6 @@
 //! Who may do what when is the caller's choice: [`World::step`] takes one worker one step on, [`World::feed`] lets bytes
 //! arrive. The order of the steps within a turn is the one `io` keeps, or a broken one.
 
-#![allow(dead_code)] // TEMPORARY
 use kv_core::store::{Garbage, KeyHasher};
 use kv_core::structs::random::Random;
 use kv_server::config::Config;
@@ -93,6 +92,8 @@ pub struct Peer {
     conn: Option<ConnId>,
     /// Bytes that have arrived and were not taken yet.
     pub received: Vec<u8>,
+    /// It reads nothing, and its socket is full.
+    pub is_stuck: bool,
 }
 
 impl Peer {
@@ -154,8 +155,18 @@ impl World {
         self.now_us / 1000
     }
 
-    pub fn worker(&mut self, worker: usize) -> &mut Worker {
-        &mut self.stations[worker].worker
+    pub fn worker(&self, worker: usize) -> &Worker {
+        &self.stations[worker].worker
+    }
+
+    /// Keys in the shards, as of the last turn of each worker.
+    pub fn keys(&self) -> u64 {
+        (0..self.workers()).map(|w| self.net.stats(w).database(0).0).sum()
+    }
+
+    /// Memory of the shards, as of the last turn of each worker.
+    pub fn used_memory(&self) -> u64 {
+        self.net.total(|stats| stats.used_memory())
     }
 
     /// A new connection. Only between two turns of the worker.
@@ -170,7 +181,7 @@ impl World {
             station.peers.resize(conn as usize + 1, None);
         }
         station.peers[conn as usize] = Some(id);
-        self.peers.push(Peer { worker, conn: Some(conn), received: Vec::new() });
+        self.peers.push(Peer { worker, conn: Some(conn), received: Vec::new(), is_stuck: false });
         id
     }
 
@@ -297,8 +308,23 @@ impl World {
             station.stage = Stage::Between;
             return Did::TurnOver;
         };
-        let Some(peer) = station.peers[conn as usize] else { return Did::Work };
-        while !station.worker.should_close(conn) {
+        if let Some(peer) = station.peers[conn as usize] {
+            self.flush(peer, random);
+        }
+        Did::Work
+    }
+
+    /// The client reads again. Only between two turns of the worker.
+    pub fn unstick(&mut self, peer: PeerId, random: &mut Random) {
+        assert!(self.is_between_turns(self.peers[peer].worker));
+        self.peers[peer].is_stuck = false;
+        self.flush(peer, random);
+    }
+
+    fn flush(&mut self, peer: PeerId, random: &mut Random) {
+        let Some(conn) = self.peers[peer].conn else { return };
+        let station = &mut self.stations[self.peers[peer].worker];
+        while !self.peers[peer].is_stuck && !station.worker.should_close(conn) {
             let output = station.worker.output(conn);
             if output.is_empty() {
                 break;
@@ -313,6 +339,5 @@ impl World {
             station.worker.disconnected(conn);
             station.stirred = true;
         }
-        Did::Work
     }
 }
