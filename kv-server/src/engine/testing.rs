@@ -7,6 +7,7 @@ use super::worker::{ConnId, Publish, Worker};
 use crate::config::Config;
 use kv_core::families::testing::show;
 use kv_core::resp::client::{ReplyDecoder, Value};
+use kv_core::resp::reply::TEXT_LINE_END;
 use kv_core::store::KeyHasher;
 use std::io;
 use std::path::PathBuf;
@@ -187,7 +188,7 @@ impl TestServer {
 
     /// Sends a line and gives its reply, the last of all that have come; panics when there is none.
     pub fn value(&mut self, client: Client, line: &str) -> Value {
-        self.send(client, &format!("{line}\r\n"));
+        self.send(client, &format!("{line}{TEXT_LINE_END}"));
         let mut last = None;
         while let Some(value) = self.reply(client) {
             last = Some(value);
@@ -202,7 +203,7 @@ impl TestServer {
 
     /// Sends lines in one piece and gives all replies in the short form.
     pub fn pipeline(&mut self, client: Client, lines: &[&str]) -> Vec<String> {
-        self.send(client, &lines.iter().map(|line| format!("{line}\r\n")).collect::<String>());
+        self.send(client, &lines.iter().map(|line| format!("{line}{TEXT_LINE_END}")).collect::<String>());
         std::iter::from_fn(|| self.reply(client)).map(|value| show(&value)).collect()
     }
 
