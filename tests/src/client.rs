@@ -121,6 +121,16 @@ impl Client {
         self.receive()
     }
 
+    /// The reply, or none when the server has closed the connection.
+    pub fn ask_or_end<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Option<Value> {
+        let mut request = Vec::new();
+        encode_request(&mut request, words);
+        match self.try_send_bytes(&request) {
+            Ok(()) => self.try_receive(),
+            Err(_) => None,
+        }
+    }
+
     /// A request as a person types it, quotes and escapes included.
     pub fn run(&mut self, text: &str) -> Value {
         self.ask(&line::split(text.as_bytes()).expect("balanced quotes"))

@@ -3,6 +3,8 @@
 //! A case is a sequence of requests (`kv_tests::requests`) on an empty store; one that shows a difference is made as short
 //! as possible first. Here only the handlers run, without a server around them: `differential.rs` has one.
 
+#![allow(clippy::disallowed_methods)] // the store's clock has to be Redis's
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kv_core::families::testing::{World, decode, show};
