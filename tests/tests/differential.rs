@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kv_core::command::table;
 use kv_core::families::testing::show;
 use kv_core::resp::client::{Value, encode_request};
 use kv_core::structs::random::Random;
@@ -123,6 +124,30 @@ fn random_requests_are_answered_as_by_redis_in_resp2_with_four_shards() {
 #[test]
 fn random_requests_are_answered_as_by_redis_in_resp3_with_four_shards() {
     compare("4", "3", 3 << 20);
+}
+
+#[test]
+fn a_wrong_number_of_words_is_told_as_by_redis_for_every_command() {
+    let Some(redis) = Redis::start() else { return };
+    let server = Server::start(&["--shards", "2"]);
+    let (mut ours, mut theirs) = (server.client(), redis.client());
+    let mut compared = 0;
+    for id in 0..table().len() {
+        let row = table().row(id as u16);
+        let mut words: Vec<&str> = row.full_name.split('|').collect();
+        let most = 1 + usize::from(row.spec.arity.as_redis().unsigned_abs() as u16);
+        while words.len() <= most {
+            // Only what is refused, so that nothing happens.
+            if !row.spec.arity.accepts(words.len()) {
+                let (our, their) = (ours.ask(&words), theirs.ask(&words));
+                let unknown = their.bytes().is_some_and(|text| text.starts_with(b"ERR unknown"));
+                assert!(our == their || unknown, "{words:?}: we say {}, Redis says {}", show(&our), show(&their));
+                compared += u32::from(!unknown);
+            }
+            words.push("x");
+        }
+    }
+    assert!(compared > 100, "only {compared} refusals were compared");
 }
 
 /// All sources and scripts of the workspace.

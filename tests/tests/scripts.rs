@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use kv_core::command::{Found, Handler, table};
+use kv_core::command::{Found, Handler, Row, table};
 use kv_core::resp::Proto;
 use kv_tests::client::Client;
 use kv_tests::process::Server;
@@ -35,9 +35,12 @@ impl Host for Kv {
     }
 }
 
-/// All scripts; those of `KV_SCRIPT` (part of a file's name) when it is set.
+/// Part of the name of the one file to play.
+const ONLY: &str = "KV_SCRIPT";
+
+/// All scripts, or the one asked for.
 fn scripts() -> Vec<Script> {
-    let only = std::env::var("KV_SCRIPT").unwrap_or_default();
+    let only = std::env::var(ONLY).unwrap_or_default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
     let files = std::fs::read_dir(folder).expect("the folder of scripts");
     let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
@@ -83,22 +86,42 @@ fn scripts_say_what_redis_answers_in_resp3() {
     play_all(&redis, Proto::Resp3);
 }
 
+/// Every request in a script with the row it names.
+fn requests(scripts: &[Script]) -> impl Iterator<Item = (&'static Row, &[Vec<u8>])> {
+    let steps = scripts.iter().flat_map(|script| &script.sections).flat_map(|section| &section.steps);
+    steps.filter_map(|step| step.words()).filter_map(|words| {
+        match table().find(&words[0], words.get(1).map(Vec::as_slice)) {
+            Found::Row(id) => Some((table().row(id), words)),
+            Found::UnknownCommand | Found::UnknownSubcommand(_) | Found::MissingSubcommand(_) => None,
+        }
+    })
+}
+
+/// The keywords in a row's syntax.
+fn keywords(syntax: &str) -> impl Iterator<Item = &str> {
+    let words = syntax.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.filter(|word| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-'))
+}
+
 #[test]
-fn every_command_and_subcommand_is_in_a_script() {
-    if std::env::var_os("KV_SCRIPT").is_some() {
+fn every_command_and_every_option_is_in_a_script() {
+    if std::env::var_os(ONLY).is_some() {
         return;
     }
-    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    let mut missing: BTreeSet<(&str, &str)> = BTreeSet::new();
     for id in 0..table().len() {
         let row = table().row(id as u16);
         if !matches!(row.spec.handler, Handler::Container) {
-            missing.insert(&row.full_name);
+            missing.insert((&row.full_name, ""));
+            missing.extend(keywords(row.spec.syntax).map(|keyword| (row.full_name.as_str(), keyword)));
         }
     }
-    for script in scripts() {
-        for words in script.sections.iter().flat_map(|section| &section.steps).filter_map(|step| step.words()) {
-            if let Found::Row(id) = table().find(&words[0], words.get(1).map(Vec::as_slice)) {
-                missing.remove(table().row(id).full_name.as_str());
+    let scripts = scripts();
+    for (row, words) in requests(&scripts) {
+        missing.remove(&(row.full_name.as_str(), ""));
+        for keyword in keywords(row.spec.syntax) {
+            if words.iter().skip(row.name_words).any(|word| word.eq_ignore_ascii_case(keyword.as_bytes())) {
+                missing.remove(&(row.full_name.as_str(), keyword));
             }
         }
     }

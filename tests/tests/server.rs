@@ -126,7 +126,7 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
     assert!(error.contains("hash-max-listpack-entries"), "{error}");
     let error = refused(&["--appendonly", "yes"]);
     assert!(error.contains("'appendonly'"), "{error}");
-    let error = refused(&["--bind", "192.0.2.1", "--port", "0"]);
+    let error = refused(&["--bind", "203.0.113.77", "--port", "0"]);
     assert!(error.contains("'bind'"), "{error}");
     let error = refused(&[path_text(&missing)]);
     assert!(error.contains("missing"), "{error}");
