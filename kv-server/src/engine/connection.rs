@@ -14,6 +14,8 @@ pub const INPUT_BYTES: usize = 16 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Output buffers above this size are let go once they are empty.
 const KEEP_BYTES: usize = 256 * 1024;
+/// Replies that wait in line are not moved together before they are so many bytes.
+const COMPACT_BYTES: usize = 16 * 1024;
 
 /// Bytes received and not consumed yet.
 #[derive(Default)]
@@ -173,6 +175,10 @@ pub struct Tickets {
     /// The ticket of `slots[0]`.
     head: u32,
     stash: Vec<u8>,
+    /// Bytes of `stash` that some slot refers to; the others are sent.
+    stashed: usize,
+    /// Bytes of replies in buffers of their own.
+    owned: usize,
 }
 
 impl Tickets {
@@ -188,7 +194,7 @@ impl Tickets {
 
     /// Bytes of replies that wait for others.
     pub fn bytes(&self) -> usize {
-        self.stash.len()
+        self.stashed + self.owned
     }
 
     /// Takes a place in line for a reply to come. `mute`: it is counted but not sent.
@@ -200,9 +206,15 @@ impl Tickets {
 
     /// A reply that is ready at once but has to wait for those before it.
     pub fn ready(&mut self, reply: &[u8]) {
+        let slot = self.put_by(reply);
+        self.slots.push_back(slot);
+    }
+
+    fn put_by(&mut self, reply: &[u8]) -> Slot {
         let start = self.stash.len();
         self.stash.extend_from_slice(reply);
-        self.slots.push_back(Slot::Ready { start, end: self.stash.len() });
+        self.stashed += reply.len();
+        Slot::Ready { start, end: self.stash.len() }
     }
 
     /// Serves a ticket, and sends on what stood behind it.
@@ -215,11 +227,7 @@ impl Tickets {
             }
             self.advance(output);
         } else {
-            let start = self.stash.len();
-            if !mute {
-                self.stash.extend_from_slice(reply);
-            }
-            self.slots[at] = Slot::Ready { start, end: self.stash.len() };
+            self.slots[at] = self.put_by(if mute { b"" } else { reply });
         }
     }
 
@@ -238,6 +246,7 @@ impl Tickets {
             pieces.into_iter().for_each(|p| output.push_owned(p));
             self.advance(output);
         } else {
+            self.owned += pieces.iter().map(Vec::len).sum::<usize>();
             self.slots[at] = Slot::Owned(pieces);
         }
     }
@@ -255,9 +264,15 @@ impl Tickets {
         self.head = self.head.wrapping_add(1);
         while let Some(slot) = self.slots.front_mut() {
             match slot {
-                Slot::Waiting { .. } => return,
-                Slot::Ready { start, end } => output.push(&self.stash[*start..*end]),
-                Slot::Owned(pieces) => pieces.drain(..).for_each(|p| output.push_owned(p)),
+                Slot::Waiting { .. } => return self.compact(),
+                Slot::Ready { start, end } => {
+                    output.push(&self.stash[*start..*end]);
+                    self.stashed -= *end - *start;
+                }
+                Slot::Owned(pieces) => pieces.drain(..).for_each(|p| {
+                    self.owned -= p.len();
+                    output.push_owned(p);
+                }),
             }
             self.slots.pop_front();
             self.head = self.head.wrapping_add(1);
@@ -266,6 +281,23 @@ impl Tickets {
         if self.stash.capacity() > KEEP_BYTES {
             self.stash = Vec::new();
         }
+    }
+
+    /// Lets go of replies that are sent, once they are the greater part: a client that always has something in flight
+    /// never empties the line.
+    fn compact(&mut self) {
+        if self.stash.len() < COMPACT_BYTES || self.stashed > self.stash.len() / 2 {
+            return;
+        }
+        let mut stash = Vec::with_capacity(self.stashed);
+        for slot in &mut self.slots {
+            if let Slot::Ready { start, end } = slot {
+                let to = stash.len();
+                stash.extend_from_slice(&self.stash[*start..*end]);
+                (*start, *end) = (to, stash.len());
+            }
+        }
+        self.stash = stash;
     }
 }
 
@@ -382,6 +414,30 @@ mod tests {
         tickets.serve_owned(d, vec![b'd'; 100_000], &mut output);
         assert_eq!(sent(&mut output), b"e");
         assert!(tickets.is_empty());
+    }
+
+    #[test]
+    fn a_line_that_never_empties_keeps_only_replies_that_wait() {
+        let (mut tickets, mut output) = (Tickets::default(), Output::default());
+        let mut expected = Vec::new();
+        let mut front = tickets.wait(false);
+        for i in 0..2000u32 {
+            // Always one that waits, behind it a reply that is ready, and the next that waits.
+            let reply = [i as u8; 100];
+            tickets.ready(&reply);
+            let next = tickets.wait(false);
+            tickets.serve(front, b"x", &mut output);
+            front = next;
+            expected.push(b'x');
+            expected.extend(reply);
+            assert!(tickets.stash.len() <= COMPACT_BYTES + 100);
+        }
+        assert_eq!(sent(&mut output), expected);
+        let behind = tickets.wait(false);
+        tickets.serve_owned(behind, vec![b'y'; 100_000], &mut output);
+        assert_eq!(tickets.bytes(), 100_000);
+        tickets.serve(front, b"x", &mut output);
+        assert_eq!(tickets.bytes(), 0);
     }
 
     #[test]

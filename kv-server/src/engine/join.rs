@@ -47,14 +47,18 @@ impl Joining {
     /// Begins anew in the same buffers.
     pub fn begin(&mut self, conn: u32, ticket: u32, proto: Proto, join: Join, parts: usize) {
         (self.conn, self.ticket, self.proto, self.join, self.waiting) = (conn, ticket, proto, join, parts);
+        self.answers.resize(parts, Answer::None);
+        self.elements = 0;
+    }
+
+    /// Empties the buffers, and lets big ones go, until the next beginning.
+    pub fn end(&mut self) {
         self.order.clear();
         self.answers.clear();
-        self.answers.resize(parts, Answer::None);
         self.bytes.clear();
         if self.bytes.capacity() > 16 * MOVE_BYTES {
             self.bytes = Vec::new();
         }
-        self.elements = 0;
     }
 
     /// The next key is answered by this part.

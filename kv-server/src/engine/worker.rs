@@ -500,6 +500,7 @@ impl Worker {
         if whole.capacity() <= KEEP_BYTES {
             self.scratch = whole;
         }
+        joining.end();
         self.joins[join as usize] = joining;
         self.free_joins.push(join);
         self.served(conn);

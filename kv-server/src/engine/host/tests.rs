@@ -174,6 +174,16 @@ fn a_pause_holds_writes_or_everything_until_it_ends() {
 }
 
 #[test]
+fn a_skipped_reply_stays_skipped_when_its_command_was_held_back() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.run(a, "CLIENT PAUSE 1000 WRITE"), "+OK");
+        assert_eq!(server.pipeline(b, &["CLIENT REPLY SKIP", "SET k 1", "GET k"]), [""; 0]);
+        server.pass(1000);
+        assert_eq!(server.pipeline(b, &[]), ["\"1\""]);
+    });
+}
+
+#[test]
 fn an_option_set_by_one_client_holds_for_all_workers() {
     with_servers(|server, a, b| {
         assert_eq!(server.run(a, "CONFIG SET maxclients 77 timeout 9"), "+OK");

@@ -27,7 +27,8 @@ impl Worker {
         self.run_batch(&mut batch);
         if let Some(meeting) = batch.rendezvous.take() {
             let shard = self.shard.take().expect("it is here");
-            if let Some((shards, work)) = meeting.arrive(shard) {
+            if let Some((shards, work, now)) = meeting.arrive(shard, self.now) {
+                self.set_time(now * 1000);
                 self.run_together(shards, work);
             }
         }

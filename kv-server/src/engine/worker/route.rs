@@ -283,8 +283,13 @@ impl Worker {
                     }
                 }
                 let request = &requests[i];
-                if stopped.is_none() && !self.run_request(request, &data, &words, in_place) {
-                    stopped = Some(request.start);
+                if stopped.is_none() {
+                    let mode = self.connection(conn).session.reply_mode;
+                    if !self.run_request(request, &data, &words, in_place) {
+                        stopped = Some(request.start);
+                        // It will ask again whether it is to be answered.
+                        self.connection(conn).session.reply_mode = mode;
+                    }
                 }
                 i += 1;
             }
