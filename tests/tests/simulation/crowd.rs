@@ -328,7 +328,7 @@ impl Crowd {
         });
         places().take(TOKENS).for_each(|place| request.extend([place.clone(), place]));
         c.ask(request, Expected::Exactly(ok()));
-        self.to_the_end()
+        self.run_out()
     }
 
     /// What a client does next: most ask, some break off.
@@ -449,7 +449,7 @@ impl Crowd {
         Ok(true)
     }
 
-    fn to_the_end(&mut self) -> Result<(), String> {
+    fn run_out(&mut self) -> Result<(), String> {
         let limit = self.steps + 2_000_000;
         loop {
             while self.step()? {
@@ -496,22 +496,22 @@ impl Crowd {
             }
             self.step()?;
         }
-        self.to_the_end()?;
+        self.run_out()?;
         // All hang up; one comes back and looks.
         while let Some(c) = self.clients.pop() {
             self.world.hang_up(c.peer);
         }
-        self.to_the_end()?;
+        self.run_out()?;
         self.join();
         let request = [words(&["MGET"]), accounts().collect()].concat();
         self.clients[0].ask(request, Expected::Sum(SUM));
         self.clients[0].ask(words(&["KEYS", "stays:*"]), Expected::Staying);
         self.clients[0].ask(words(&["EXISTS", "own:never"]), Expected::Exactly(Value::Int(0)));
         // A walk sees what later commands do, even those of its own session, so they have to wait.
-        self.to_the_end()?;
+        self.run_out()?;
         self.clients[0].ask(words(&["FLUSHALL"]), Expected::Exactly(ok()));
         self.clients[0].ask(words(&["DBSIZE"]), Expected::Exactly(Value::Int(0)));
-        self.to_the_end()
+        self.run_out()
     }
 }
 

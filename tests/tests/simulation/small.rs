@@ -148,7 +148,7 @@ impl Run {
     }
 
     /// Until everything is answered and all workers rest.
-    fn to_the_end(&mut self) -> Result<(), String> {
+    fn run_out(&mut self) -> Result<(), String> {
         loop {
             self.clock += 1;
             if self.clock > STEPS_MAX {
@@ -206,11 +206,11 @@ impl Run {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        self.to_the_end()?;
+        self.run_out()?;
         // A last look, so that what the last writes did is part of the history.
         let all = (0..self.history.names.len()).collect();
         self.clients[0].script.push_back(vec![Command::MGet(all)]);
-        self.to_the_end()?;
+        self.run_out()?;
         if self.history.is_explained() { Ok(()) } else { Err("no order of the commands explains the replies".into()) }
     }
 }

@@ -164,11 +164,6 @@ impl World {
         (0..self.workers()).map(|w| self.net.stats(w).database(0).0).sum()
     }
 
-    /// Memory of the shards, as of the last turn of each worker.
-    pub fn used_memory(&self) -> u64 {
-        self.net.total(|stats| stats.used_memory())
-    }
-
     /// A new connection. Only between two turns of the worker.
     pub fn connect(&mut self, worker: usize) -> PeerId {
         assert!(self.is_between_turns(worker));
