@@ -87,6 +87,9 @@ figures! {
         batches,
         remote_requests,
         rendezvous,
+        /// The longest turn so far, from reading the sockets to the last write: how long a request may have had to wait
+        /// for others. Wall-clock microseconds, so it also counts what the machine did meanwhile.
+        longest_turn_us,
     }
     shard {
         /// Bytes of keys, values and tables.

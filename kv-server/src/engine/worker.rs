@@ -390,6 +390,11 @@ impl Worker {
         self.now = self.now_us / 1000;
     }
 
+    /// How long a turn took, for the figures.
+    pub fn turn_took(&mut self, us: u64) {
+        self.figures.longest_turn_us = self.figures.longest_turn_us.max(us);
+    }
+
     pub fn has_mail(&self) -> bool {
         !self.mailbox.is_empty()
     }

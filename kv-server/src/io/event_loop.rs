@@ -100,10 +100,12 @@ impl EventLoop {
             while let Ok(new) = self.incoming.try_recv() {
                 self.accept(new);
             }
+            let begun = self.shared.clock.now_us();
             if !stopping {
                 self.read();
             }
             self.turn();
+            self.worker.turn_took(self.shared.clock.now_us().saturating_sub(begun));
             if stopping {
                 if !drained && self.worker.is_drained() {
                     drained = true;

@@ -21,6 +21,7 @@ pub(super) struct ShardFigures {
     ops_per_sec: u64,
     remote_requests: u64,
     rendezvous: u64,
+    longest_turn_us: u64,
     turns: u64,
     batches: u64,
     keys: u64,
@@ -67,6 +68,7 @@ impl Totals {
                 ops_per_sec: stats.ops_per_sec(),
                 remote_requests: stats.remote_requests(),
                 rendezvous: stats.rendezvous(),
+                longest_turn_us: stats.longest_turn_us(),
                 turns: stats.turns(),
                 batches: stats.batches(),
                 keys,
@@ -313,7 +315,7 @@ fn shards(_: &Worker, totals: &Totals, text: &mut Text) {
             &format!("shard{index}"),
             format_args!(
                 "keys={},expires={},used_memory={},clients={},commands={},ops_per_sec={},remote_requests={},\
-                 rendezvous={},turns={},batches={}",
+                 rendezvous={},turns={},batches={},longest_turn_us={}",
                 s.keys,
                 s.expires,
                 s.used_memory,
@@ -323,7 +325,8 @@ fn shards(_: &Worker, totals: &Totals, text: &mut Text) {
                 s.remote_requests,
                 s.rendezvous,
                 s.turns,
-                s.batches
+                s.batches,
+                s.longest_turn_us
             ),
         );
     }
