@@ -8,8 +8,12 @@ use super::session::Session;
 use kv_core::resp::{DecodeError, Decoder};
 use std::collections::VecDeque;
 
-/// Size of a fresh input buffer; also what one read may bring before the turn goes on.
+/// Size of a fresh input buffer.
 pub const INPUT_BYTES: usize = 16 * 1024;
+/// Most bytes of one read: the system copies them, and the others wait for that.
+const READ_BYTES: usize = 1024 * 1024;
+/// Bytes of a request after which the length it announces is believed.
+const TRUST_BYTES: usize = 1024 * 1024;
 /// Replies of at least this size are moved as they are, not copied behind others.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Output buffers above this size are let go once they are empty.
@@ -37,22 +41,29 @@ impl Input {
         self.end - self.start
     }
 
-    /// Room for reading: at least a good piece, growing with what has really arrived (never with a length that the peer
-    /// only promises).
-    pub fn space(&mut self, pool: &mut Vec<Vec<u8>>) -> &mut [u8] {
+    /// Room for reading, at most `READ_BYTES`. The buffer grows with what has really arrived; only a request that has
+    /// brought `TRUST_BYTES` gets the room it says it needs (`want`, bytes in all) at once, so that it is not copied again
+    /// and again. Memory that is never written to is not resident.
+    pub fn space(&mut self, pool: &mut Vec<Vec<u8>>, want: usize) -> &mut [u8] {
         if self.data.is_empty() {
             self.data = pool.pop().unwrap_or_else(|| vec![0; INPUT_BYTES]);
             (self.start, self.end) = (0, 0);
-        } else if self.data.len() - self.end < INPUT_BYTES / 4 {
+        } else if self.data.len() - self.end < INPUT_BYTES / 4
+            && self.data.len() - self.start < want.max(self.len() + 1)
+        {
             if self.start > self.data.len() / 2 {
                 self.data.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, self.end - self.start);
+            } else {
+                let arrived = self.len();
+                let room = if arrived >= TRUST_BYTES { want.max(arrived + arrived / 2) } else { 2 * self.data.len() };
+                let mut larger = vec![0; room.max(arrived + INPUT_BYTES)];
+                larger[..arrived].copy_from_slice(&self.data[self.start..self.end]);
+                self.data = larger;
             }
-            if self.data.len() - self.end < INPUT_BYTES / 4 {
-                self.data.resize(self.data.len() * 2, 0);
-            }
+            (self.start, self.end) = (0, self.end - self.start);
         }
-        &mut self.data[self.end..]
+        let end = self.data.len().min(self.end + READ_BYTES);
+        &mut self.data[self.end..end]
     }
 
     /// Gives the buffer back when nothing is in it.
@@ -320,6 +331,8 @@ pub struct Connection {
     pub session: Session,
     pub input: Input,
     pub decoder: Decoder,
+    /// How many bytes the unfinished request at the start of the input needs in all, as far as it has said.
+    pub want: usize,
     /// Where the input begins once the requests decoded in this turn have run.
     pub decoded_to: usize,
     /// What is wrong with the bytes at this place of the input; answered when the requests before it have run.
@@ -366,6 +379,7 @@ impl Connection {
             session,
             input: Input::default(),
             decoder: Decoder::default(),
+            want: 0,
             decoded_to: 0,
             protocol_error: None,
             output: Output::default(),
@@ -458,7 +472,7 @@ mod tests {
     fn the_input_grows_only_with_what_arrived() {
         let (mut input, mut pool) = (Input::default(), Vec::new());
         for _ in 0..10 {
-            let space = input.space(&mut pool).len();
+            let space = input.space(&mut pool, 500 << 20).len();
             assert!(space <= INPUT_BYTES.max(2 * input.len()));
             input.end += space;
         }

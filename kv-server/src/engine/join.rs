@@ -22,7 +22,7 @@ pub struct Joining {
 enum Answer {
     None,
     Range { start: usize, end: usize },
-    Owned(Vec<u8>),
+    Pieces(Vec<Vec<u8>>),
 }
 
 const MOVE_BYTES: usize = 32 * 1024;
@@ -73,12 +73,12 @@ impl Joining {
         self.put(part, Answer::Range { start, end: self.bytes.len() }, elements)
     }
 
-    /// As `answer`, moving it.
-    pub fn answer_owned(&mut self, part: u16, reply: Vec<u8>, elements: u64) -> bool {
-        if reply.len() < MOVE_BYTES {
-            return self.answer(part, &reply, elements);
+    /// As `answer`, for one in pieces, which are moved when they are large.
+    pub fn answer_pieces(&mut self, part: u16, mut pieces: Vec<Vec<u8>>, elements: u64) -> bool {
+        match &mut pieces[..] {
+            [only] if only.len() < MOVE_BYTES => self.answer(part, only, elements),
+            _ => self.put(part, Answer::Pieces(pieces), elements),
         }
-        self.put(part, Answer::Owned(reply), elements)
     }
 
     fn put(&mut self, part: u16, answer: Answer, elements: u64) -> bool {
@@ -92,7 +92,8 @@ impl Joining {
         match &self.answers[part] {
             Answer::None => b"",
             Answer::Range { start, end } => &self.bytes[*start..*end],
-            Answer::Owned(bytes) => bytes,
+            // What is looked into is small and in one piece, or only its beginning matters.
+            Answer::Pieces(pieces) => pieces.first().map_or(b"", |piece| piece),
         }
     }
 
@@ -118,7 +119,7 @@ impl Joining {
                 out(Piece::Bytes(&head));
                 for part in 0..parts {
                     match std::mem::replace(&mut self.answers[part], Answer::None) {
-                        Answer::Owned(bytes) => out(Piece::Owned(bytes)),
+                        Answer::Pieces(pieces) => pieces.into_iter().for_each(|piece| out(Piece::Owned(piece))),
                         Answer::Range { start, end } => out(Piece::Bytes(&self.bytes[start..end])),
                         Answer::None => {}
                     }

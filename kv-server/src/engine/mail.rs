@@ -64,6 +64,19 @@ impl Batch {
         self.bytes.extend_from_slice(word);
     }
 
+    /// Bytes of replies to the client of item `i` before it.
+    pub fn reply_bytes_before(&self, i: usize) -> usize {
+        let mut start = 0;
+        let mut bytes = 0;
+        for item in &self.items[..i] {
+            if item.client == self.items[i].client {
+                bytes += item.reply_end - start;
+            }
+            start = item.reply_end;
+        }
+        bytes
+    }
+
     /// The words of an item and the buffer they lie in.
     #[inline]
     pub fn request(&self, item: &Item) -> (&[u8], &[Arg]) {
@@ -90,8 +103,18 @@ pub struct Item {
     pub client: u64,
     /// Where the reply ends in `replies`; it begins where the item's before ends.
     pub reply_end: usize,
+    pub answer: Answer,
+}
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The reply is in the batch.
+    Here,
     /// The reply comes later, by itself.
-    pub late: bool,
+    Late,
+    /// Not run: the replies to its client have passed the limit of unread output, and the client is cut.
+    Cut,
 }
 
 /// Where a reply belongs, at the worker that sent the request.
@@ -103,6 +126,7 @@ pub enum Dest {
 
 pub struct Late {
     pub dest: Dest,
-    pub reply: Vec<u8>,
+    /// In pieces, so that nobody copies or grows a buffer of many megabytes at once.
+    pub reply: Vec<Vec<u8>>,
     pub elements: u64,
 }

@@ -3,7 +3,7 @@
 use super::connection::{Connection, Life};
 use super::host::{self, HostTable, System};
 use super::join::{Joining, Piece};
-use super::mail::{Batch, Dest, Late, Mail};
+use super::mail::{Answer, Batch, Dest, Late, Mail};
 use super::net::Net;
 use super::session::Session;
 use super::stats::Figures;
@@ -57,6 +57,8 @@ struct Walk {
     bytes: Vec<u8>,
     words: Vec<Arg>,
     cursor: u64,
+    /// The reply so far: whole pieces, and the one being written.
+    pieces: Vec<Vec<u8>>,
     reply: Vec<u8>,
     elements: u64,
 }
@@ -264,7 +266,8 @@ impl Worker {
     /// Where to read to.
     pub fn input_space(&mut self, id: ConnId) -> &mut [u8] {
         let pool = &mut self.input_pool;
-        self.connections[id as usize].as_mut().expect("the connection is there").input.space(pool)
+        let c = self.connections[id as usize].as_mut().expect("the connection is there");
+        c.input.space(pool, c.want)
     }
 
     /// `n` bytes have been read.
@@ -425,8 +428,10 @@ impl Worker {
         let mut start = 0;
         for i in 0..batch.items.len() {
             let item = batch.items[i];
-            if item.late {
-                continue;
+            match item.answer {
+                Answer::Here => {}
+                Answer::Late => continue,
+                Answer::Cut => self.cut(item.dest),
             }
             self.take_reply(item.dest, &batch.replies[start..item.reply_end], 0);
             start = item.reply_end;
@@ -437,15 +442,27 @@ impl Worker {
         }
     }
 
+    /// Cuts the connection that a reply was for: it does not read what it asks for.
+    fn cut(&mut self, dest: Dest) {
+        let conn = match dest {
+            Dest::Ticket { conn, .. } => conn,
+            Dest::Join { join, .. } => self.joins[join as usize].conn,
+        };
+        if matches!(self.connection(conn).life, Life::Open | Life::Closing) {
+            self.figures.output_limit_disconnections += 1;
+            self.kill(conn);
+        }
+    }
+
     fn take_late(&mut self, late: Late) {
         match late.dest {
             Dest::Ticket { conn, ticket } => {
                 let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
-                c.tickets.serve_owned(ticket, late.reply, &mut c.output);
+                c.tickets.serve_pieces(ticket, late.reply, &mut c.output);
                 self.served(conn);
             }
             Dest::Join { join, part } => {
-                if self.joins[join as usize].answer_owned(part, late.reply, late.elements) {
+                if self.joins[join as usize].answer_pieces(part, late.reply, late.elements) {
                     self.finish_join(join);
                 }
             }

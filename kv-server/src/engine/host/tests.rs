@@ -545,3 +545,22 @@ fn command_getkeys_finds_the_keys_of_a_request() {
         assert_eq!(server.run(a, line), reply, "{line}");
     }
 }
+
+/// The replies of one turn come back from another shard all at once: they are bounded there already.
+#[test]
+fn a_pipeline_of_big_values_on_another_shard_stops_at_the_limit_too() {
+    let mut server = TestServer::new(2);
+    let (a, b) = (server.connect(0), server.connect(0));
+    server.run(a, "CONFIG SET client-output-buffer-limit \"normal 1mb 0 0\"");
+    for key in ["k0", "k1", "k2", "k3", "k4", "k5"] {
+        server.run(a, &format!("SETRANGE {key} 99999 x"));
+    }
+    server.run(a, "CONFIG RESETSTAT");
+    server.deaf.push(b);
+    let requests: String = (0..200).map(|i| format!("GET k{}\r\n", i % 6)).collect();
+    server.send(b, &requests);
+    assert!(server.is_closed(b));
+    assert_eq!(server.field(a, "client_output_buffer_limit_disconnections"), "1");
+    let hits: usize = server.field(a, "keyspace_hits").parse().expect("a number");
+    assert!(hits <= 2 * 12, "{hits} are run: no shard runs more than the limit holds");
+}

@@ -1,7 +1,7 @@
 //! Running what came by mail: batches, rendezvous, slices of walks; and the server's own commands.
 
 use super::super::host::Call;
-use super::super::mail::{Batch, Dest, Item, Late, Mail};
+use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail};
 use super::super::stats::Figures;
 use super::{ConnId, Walk, Worker};
 use kv_core::command::{Args, CommandError, Ctx, Flags, Handler, Outcome, Row, RowId, Settings, Stores};
@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// How far ahead buckets and entries are fetched.
 const BUCKETS_AHEAD: usize = 16;
 const ENTRIES_AHEAD: usize = 8;
+
+/// A walk's reply is kept in pieces of about this size.
+const PIECE_BYTES: usize = 128 * 1024;
 
 impl Worker {
     /// Runs the oldest batch of the mailbox. False: there is none, or it cannot be run yet.
@@ -50,6 +53,11 @@ impl Worker {
     }
 
     fn run_batch(&mut self, batch: &mut Batch) {
+        // Nobody's pipeline may pile up more unread replies than the limit that cuts him anyway.
+        let limit = match self.config.client_output_buffer_limit.normal.hard {
+            0 => usize::MAX,
+            limit => limit as usize,
+        };
         let mut replies = std::mem::take(&mut batch.replies);
         let ahead = batch.items.len() > 1;
         if ahead {
@@ -67,11 +75,14 @@ impl Worker {
             }
             let item = batch.items[i];
             let before = replies.len();
-            let late = self.run_item(batch, &item, &mut replies);
-            if late {
+            batch.items[i].answer = if before > limit && batch.reply_bytes_before(i) > limit {
+                Answer::Cut
+            } else if self.run_item(batch, &item, &mut replies) {
                 replies.truncate(before);
-            }
-            batch.items[i].late = late;
+                Answer::Late
+            } else {
+                Answer::Here
+            };
             batch.items[i].reply_end = replies.len();
         }
         batch.replies = replies;
@@ -112,7 +123,7 @@ impl Worker {
                     // Elements without a header: their number has to travel with them.
                     Outcome::Done => {
                         let reply = out.split_off(start);
-                        self.send_late(batch.from, Late { dest: item.dest, reply, elements });
+                        self.send_late(batch.from, Late { dest: item.dest, reply: vec![reply], elements });
                         true
                     }
                     Outcome::Again(cursor) => {
@@ -125,6 +136,7 @@ impl Worker {
                             bytes: data[..words.last().map_or(0, |w| (w.start + w.len) as usize)].to_vec(),
                             words: words.to_vec(),
                             cursor,
+                            pieces: Vec::new(),
                             reply: out.split_off(start),
                             elements,
                         });
@@ -220,15 +232,20 @@ impl Worker {
             match result {
                 Ok(Outcome::Again(cursor)) => {
                     walk.cursor = cursor;
+                    if walk.reply.len() >= PIECE_BYTES {
+                        let next = Vec::with_capacity(walk.reply.len() + walk.reply.len() / 4);
+                        walk.pieces.push(std::mem::replace(&mut walk.reply, next));
+                    }
                     self.walks.push_back(walk);
                 }
                 Ok(Outcome::Done) => {
-                    self.send_late(walk.from, Late { dest: walk.dest, reply: walk.reply, elements: walk.elements });
+                    walk.pieces.push(walk.reply);
+                    self.send_late(walk.from, Late { dest: walk.dest, reply: walk.pieces, elements: walk.elements });
                 }
                 Err(error) => {
                     let mut reply = Vec::new();
                     Reply::new(&mut reply, walk.proto).error(&error.to_string());
-                    self.send_late(walk.from, Late { dest: walk.dest, reply, elements: 0 });
+                    self.send_late(walk.from, Late { dest: walk.dest, reply: vec![reply], elements: 0 });
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use super::super::admission;
 use super::super::connection::{Connection, Life, SEVERAL};
-use super::super::mail::{Batch, Dest, Item};
+use super::super::mail::{Answer, Batch, Dest, Item};
 use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{
@@ -96,6 +96,7 @@ impl Worker {
         let room = room.saturating_sub(c.tickets.len());
         let mut count = 0;
         let mut failure = None;
+        let mut want = 0;
         while at < end {
             if count == room {
                 self.connection(id).undecoded = true;
@@ -122,7 +123,8 @@ impl Worker {
                     }
                     at += consumed;
                 }
-                Ok(Decoded::NeedMore { .. }) => {
+                Ok(Decoded::NeedMore { want: total }) => {
+                    want = total;
                     self.words.truncate(words_start);
                     at += decoder.take_skipped();
                     break;
@@ -139,6 +141,7 @@ impl Worker {
         c.input.data = data;
         c.decoder = decoder;
         c.decoded_to = at;
+        c.want = want;
         if count == 0 {
             c.input.start = at;
         }
@@ -641,7 +644,7 @@ impl Connection {
             dest,
             client: self.session.id,
             reply_end: 0,
-            late: false,
+            answer: Answer::Here,
         }
     }
 
