@@ -38,6 +38,7 @@ pub mod mail;
 pub mod net;
 pub mod rendezvous;
 pub mod session;
+pub mod signals;
 pub mod stats;
 #[cfg(test)]
 mod testing;

@@ -5,10 +5,11 @@
 //! one connection for several shards.
 
 use super::mail::Mail;
+use super::signals::{Published, Sleep, Turnstile};
 use super::stats::WorkerStats;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Wakes a worker that sleeps in its poll.
 pub trait Wake: Send + Sync {
@@ -38,8 +39,8 @@ pub struct Faults {
 #[repr(align(128))]
 struct Port {
     mailbox: Sender<Mail>,
-    published: AtomicU64,
-    asleep: AtomicBool,
+    published: Published,
+    sleep: Sleep,
     wake: Box<dyn Wake>,
     connections: AtomicUsize,
     stats: WorkerStats,
@@ -47,7 +48,7 @@ struct Port {
 
 pub struct Net {
     ports: Box<[Port]>,
-    locked: AtomicBool,
+    turnstile: Turnstile,
     next_client: AtomicU64,
     /// Connections refused because the server was full.
     rejected: AtomicU64,
@@ -79,8 +80,8 @@ impl Net {
                 mailboxes.push(receiver);
                 Port {
                     mailbox: sender,
-                    published: AtomicU64::new(0),
-                    asleep: AtomicBool::new(false),
+                    published: Published::default(),
+                    sleep: Sleep::default(),
                     wake,
                     connections: AtomicUsize::new(0),
                     stats: WorkerStats::new(databases),
@@ -89,7 +90,7 @@ impl Net {
             .collect();
         let net = Net {
             ports,
-            locked: AtomicBool::new(false),
+            turnstile: Turnstile::default(),
             next_client: AtomicU64::new(1),
             rejected: AtomicU64::new(0),
             faults,
@@ -123,12 +124,10 @@ impl Net {
         let _ = self.ports[to].mailbox.send(mail);
     }
 
-    /// Wakes a worker if it sleeps. What it is woken for must be visible before: the store of the mail and the load of
-    /// `asleep` here, against the store of `asleep` and the load of the mailbox in [`Net::falls_asleep`].
+    /// Wakes a worker if it sleeps. What it is woken for must be there before.
     pub fn wake(&self, worker: usize) {
         let port = &self.ports[worker];
-        fence(Ordering::SeqCst);
-        if port.asleep.load(Ordering::Relaxed) && port.asleep.swap(false, Ordering::SeqCst) {
+        if port.sleep.must_be_ended() {
             port.wake.wake();
         }
     }
@@ -136,37 +135,36 @@ impl Net {
     /// Says that the worker is about to sleep. It must look at its mailbox once more after this call, and not sleep if
     /// something lies there.
     pub fn falls_asleep(&self, worker: usize) {
-        self.ports[worker].asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.ports[worker].sleep.begins();
     }
 
     pub fn is_awake(&self, worker: usize) {
-        self.ports[worker].asleep.store(false, Ordering::Relaxed);
+        self.ports[worker].sleep.ends();
     }
 
     /// Up to which turn all of a worker's batches lie in their mailboxes.
     #[inline]
     pub fn published(&self, worker: usize) -> u64 {
-        self.ports[worker].published.load(Ordering::Acquire)
+        self.ports[worker].published.turn()
     }
 
     pub(super) fn set_published(&self, worker: usize, turn: u64) {
-        self.ports[worker].published.store(turn, Ordering::Release);
+        self.ports[worker].published.set(turn);
     }
 
     /// Takes the lock of publishing if it is free. Never waits.
     pub(super) fn lock(&self) -> bool {
-        self.faults().no_lock || self.locked.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        self.faults().no_lock || self.turnstile.lock()
     }
 
-    /// Whether a turn over several shards is being published just now. What was sent before a `false` stands before, and
-    /// what is taken from a mailbox after it is taken behind, all such turns that this worker could see a part of.
+    /// Whether some worker holds the lock just now. If not, each turn published under it stands wholly behind all that
+    /// was sent before, or wholly before all that is sent, and taken from a mailbox, after.
     pub(super) fn is_locked(&self) -> bool {
-        self.locked.load(Ordering::SeqCst)
+        self.turnstile.is_locked()
     }
 
     pub(super) fn unlock(&self) {
-        self.locked.store(false, Ordering::SeqCst);
+        self.turnstile.unlock();
     }
 
     /// A number for a new client; never given twice.
