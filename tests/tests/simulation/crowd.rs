@@ -36,8 +36,8 @@ enum Expected {
     Sum(i64),
     /// This many of the places are taken, by different tokens.
     Tokens(usize),
-    /// A token was moved, or not.
-    Move,
+    /// A token was moved, or not; a client was killed, or had left.
+    ZeroOrOne,
     /// The names of all staying keys.
     Staying,
     /// OK, and the key is due so many ms later.
@@ -73,6 +73,8 @@ struct Client {
     asked: usize,
     /// The server closes after the last expected reply.
     is_ending: bool,
+    /// Someone kills it: the server closes at any moment.
+    is_killed: bool,
 }
 
 struct Crowd {
@@ -121,6 +123,7 @@ impl Client {
             due: BTreeMap::new(),
             asked: 0,
             is_ending: false,
+            is_killed: false,
         }
     }
 
@@ -214,7 +217,7 @@ impl Client {
                 let from = random.index(PLACES);
                 let to = (from + 1 + random.index(PLACES - 1)) % PLACES;
                 let [from, to] = [from, to].map(|p| places().nth(p).expect("a place"));
-                return self.ask(named("RENAMENX", vec![from, to]), Expected::Move);
+                return self.ask(named("RENAMENX", vec![from, to]), Expected::ZeroOrOne);
             }
             83..86 => (named("EXISTS", places().collect()), Value::Int(TOKENS as i64)),
             86..90 => return self.ask(named("MGET", places().collect()), Expected::Tokens(TOKENS)),
@@ -274,7 +277,7 @@ impl Client {
                 let tokens: Vec<_> = list()?.iter().filter_map(Value::bytes).collect();
                 tokens.len() == count && tokens.iter().collect::<HashSet<_>>().len() == count
             }
-            Expected::Move => matches!(reply, Value::Int(0 | 1)) || *reply == error("ERR no such key"),
+            Expected::ZeroOrOne => matches!(reply, Value::Int(0 | 1)) || *reply == error("ERR no such key"),
             Expected::Staying => {
                 let names: HashSet<_> = list()?.iter().filter_map(Value::bytes).collect();
                 if names.len() != STAYING {
@@ -333,6 +336,18 @@ impl Crowd {
 
     /// What a client does next: most ask, some break off.
     fn act(&mut self, client: usize) {
+        let victim = self.random.index(self.clients.len());
+        let number = self.world.peers[self.clients[victim].peer].number.to_string();
+        if self.clients[client].is_ending {
+            // It says nothing new.
+        } else if victim != client && self.random.one_in(150) {
+            self.clients[victim].is_killed = true;
+            self.clients[client].ask(words(&["CLIENT", "KILL", "ID", &number]), Expected::ZeroOrOne);
+        } else if self.random.one_in(100) {
+            let span = self.random.below(20).to_string();
+            let mode = ["WRITE", "ALL"][self.random.index(2)];
+            self.clients[client].ask(words(&["CLIENT", "PAUSE", &span, mode]), Expected::Exactly(ok()));
+        }
         let random = &mut self.random;
         let c = &mut self.clients[client];
         if c.outbox.is_empty() {
@@ -411,7 +426,7 @@ impl Crowd {
             }
             if !peer.is_open() {
                 let unanswered = c.waiting.len();
-                if !c.is_ending || unanswered > 0 {
+                if !c.is_killed && (!c.is_ending || unanswered > 0) {
                     return Err(format!("session {} was closed with {unanswered} replies to come", c.peer));
                 }
                 self.clients.swap_remove(i);
@@ -431,7 +446,11 @@ impl Crowd {
         let awake: Vec<usize> = (0..WORKERS).filter(|&w| Some(w) != paused && self.world.has_work(w)).collect();
         let clients: Vec<usize> = (0..self.clients.len()).filter(|&c| self.may_act(c)).collect();
         if awake.is_empty() && clients.is_empty() {
-            return Ok(self.paused.take().is_some());
+            // What is left to do waits for a paused worker, or for a moment.
+            let waits = self.clients.iter().any(|c| c.arrived > 0);
+            let moment = self.world.next_moment().filter(|_| waits && self.paused.is_none());
+            self.world.now_us = self.world.now_us.max(moment.unwrap_or(0) * 1000);
+            return Ok(self.paused.take().is_some() || moment.is_some());
         }
         // Each worker and the clients together have the same chance.
         let choice = self.random.index(awake.len() + usize::from(!clients.is_empty()));

@@ -88,6 +88,8 @@ pub type PeerId = usize;
 /// The client's end of a connection.
 pub struct Peer {
     pub worker: usize,
+    /// As CLIENT ID tells it.
+    pub number: u64,
     /// None once either side has closed.
     conn: Option<ConnId>,
     /// Bytes that have arrived and were not taken yet.
@@ -176,7 +178,7 @@ impl World {
             station.peers.resize(conn as usize + 1, None);
         }
         station.peers[conn as usize] = Some(id);
-        self.peers.push(Peer { worker, conn: Some(conn), received: Vec::new(), is_stuck: false });
+        self.peers.push(Peer { worker, number, conn: Some(conn), received: Vec::new(), is_stuck: false });
         id
     }
 
