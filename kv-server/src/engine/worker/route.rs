@@ -432,8 +432,11 @@ impl Worker {
         ctx.touch = !c.session.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = false;
         let direct = c.tickets.is_empty();
-        if direct && c.output.tail.capacity() == 0 {
-            c.output.tail = self.output_pool.pop().unwrap_or_default();
+        if direct {
+            c.output.begin_reply();
+            if c.output.tail.capacity() == 0 {
+                c.output.tail = self.output_pool.pop().unwrap_or_default();
+            }
         }
         let out = if direct {
             &mut c.output.tail
