@@ -102,6 +102,12 @@ impl TestServer {
 
     /// Sends a text as it is, and lets the server work.
     pub fn send(&mut self, client: Client, text: &str) {
+        self.give(client, text);
+        self.work();
+    }
+
+    /// Sends a text as it is.
+    pub fn give(&mut self, client: Client, text: &str) {
         let worker = &mut self.workers[client.worker];
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
@@ -111,7 +117,6 @@ impl TestServer {
             worker.received(client.conn, n);
             rest = &rest[n..];
         }
-        self.work();
     }
 
     /// Runs turns of all workers until none changes anything any more.
@@ -167,7 +172,7 @@ impl TestServer {
                 worker.disconnected(conn);
             }
         }
-        moved
+        moved || worker.walks_left()
     }
 
     /// Moves the clock, and lets the server work.

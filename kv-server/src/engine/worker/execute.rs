@@ -3,15 +3,19 @@
 use super::super::host::Call;
 use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail};
 use super::super::stats::Figures;
-use super::{ConnId, Walk, Worker};
-use kv_core::command::{Args, CommandError, Ctx, Flags, Handler, Outcome, Row, RowId, Settings, Stores};
-use kv_core::resp::{Proto, Reply};
+use super::walks::Walk;
+use super::{ConnId, Worker};
+use kv_core::command::{Args, CommandError, Ctx, Flags, Handler, Join, Outcome, Row, RowId, Settings, Spread, Stores};
+use kv_core::resp::{Arg, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard};
 use std::sync::Arc;
 
 /// How far ahead buckets and entries are fetched.
 const BUCKETS_AHEAD: usize = 16;
 const ENTRIES_AHEAD: usize = 8;
+
+/// Slices of walks in one turn, each of some 100 us.
+const WALK_SLICES: usize = 2;
 
 /// A walk's reply is kept in pieces of about this size.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -112,6 +116,10 @@ impl Worker {
         let row = self.table.row(item.row);
         let (data, words) = batch.request(item);
         match row.spec.handler {
+            Handler::Store(_) if is_walk(row) && !self.walks.may_begin(item.client) => {
+                self.walks.push(walk_of(batch, item, data, words));
+                true
+            }
             Handler::Store(_) => {
                 let shards = self.outgoing.len();
                 let shard = self.shard.as_mut().expect("batches run only while the shard is here");
@@ -127,19 +135,8 @@ impl Worker {
                         true
                     }
                     Outcome::Again(cursor) => {
-                        self.walks.push_back(Walk {
-                            from: batch.from,
-                            dest: item.dest,
-                            row: item.row,
-                            db: usize::from(item.db),
-                            proto: item.proto,
-                            bytes: data[..words.last().map_or(0, |w| (w.start + w.len) as usize)].to_vec(),
-                            words: words.to_vec(),
-                            cursor,
-                            pieces: Vec::new(),
-                            reply: out.split_off(start),
-                            elements,
-                        });
+                        let reply = out.split_off(start);
+                        self.walks.push(Walk { cursor, reply, elements, ..walk_of(batch, item, data, words) });
                         true
                     }
                 }
@@ -213,14 +210,11 @@ impl Worker {
         }
     }
 
-    /// One slice of each walk under way.
+    /// Some slices of the walks under way.
     pub(super) fn run_walks(&mut self) {
-        for _ in 0..self.walks.len() {
-            let Some(mut walk) = self.walks.pop_front() else { return };
-            let Some(shard) = self.shard.as_mut() else {
-                self.walks.push_front(walk);
-                return;
-            };
+        for _ in 0..WALK_SLICES {
+            let Some(shard) = self.shard.as_mut() else { return };
+            let Some(mut walk) = self.walks.take() else { return };
             let row = self.table.row(walk.row);
             let Handler::Store(handler) = row.spec.handler else { unreachable!("only the store is walked") };
             let mut args = Args::new(&walk.bytes, &walk.words, row.name_words, &self.hasher, None);
@@ -236,7 +230,7 @@ impl Worker {
                         let next = Vec::with_capacity(walk.reply.len() + walk.reply.len() / 4);
                         walk.pieces.push(std::mem::replace(&mut walk.reply, next));
                     }
-                    self.walks.push_back(walk);
+                    self.walks.put_back(walk);
                 }
                 Ok(Outcome::Done) => {
                     walk.pieces.push(walk.reply);
@@ -249,6 +243,29 @@ impl Worker {
                 }
             }
         }
+    }
+}
+
+/// Whether a command may take several turns: its answers can then be put together from runs of elements.
+fn is_walk(row: &Row) -> bool {
+    matches!(row.spec.spread, Spread::All { join: Join::Concat })
+}
+
+/// A walk that has not begun.
+fn walk_of(batch: &Batch, item: &Item, data: &[u8], words: &[Arg]) -> Walk {
+    Walk {
+        client: item.client,
+        from: batch.from,
+        dest: item.dest,
+        row: item.row,
+        db: usize::from(item.db),
+        proto: item.proto,
+        bytes: data[..words.last().map_or(0, |w| (w.start + w.len) as usize)].to_vec(),
+        words: words.to_vec(),
+        cursor: 0,
+        pieces: Vec::new(),
+        reply: Vec::new(),
+        elements: 0,
     }
 }
 
