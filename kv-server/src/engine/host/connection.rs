@@ -69,17 +69,19 @@ fn hello(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Don
             None => return Err(CommandError::err("Protocol version is not an integer or out of range")),
         };
     }
-    let mut name = None;
+    let (mut name, mut credentials) = (None, None);
     while let Some(option) = args.peek() {
         if args.left() >= 3 && args.keyword("AUTH") {
-            let (user, password) = (args.next()?, args.next()?);
-            authenticate(call, user, password)?;
+            credentials = Some((args.next()?, args.next()?));
         } else if args.left() >= 2 && args.keyword("SETNAME") {
             name = Some(super::client::checked_name(args.next()?)?);
         } else {
             let option = String::from_utf8_lossy(option);
             return Err(CommandError::err(format!("Syntax error in HELLO option '{option}'")));
         }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(call, user, password)?;
     }
     if !call.session().authenticated {
         return Err(CommandError::Coded(

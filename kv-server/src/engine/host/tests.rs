@@ -4,6 +4,7 @@
 use super::*;
 use crate::engine::testing::{Client, TestServer};
 use kv_core::resp::client::Value;
+use kv_core::resp::reply::TEXT_LINE_END;
 
 /// Runs a test with one worker and with three, and two clients as far apart as possible.
 fn with_servers(test: impl Fn(&mut TestServer, Client, Client)) {
@@ -247,6 +248,44 @@ fn a_password_set_at_run_time_is_asked_of_new_connections_only() {
         assert_eq!(server.run(c, "AUTH secret"), "+OK");
         assert_eq!(server.run(c, "CONFIG SET requirepass ''"), "+OK");
         assert_eq!(server.run(d, "PING"), "+PONG", "without a password everybody is let in");
+    });
+}
+
+#[test]
+fn hello_with_an_error_changes_nothing_not_even_who_the_client_is() {
+    with_servers(|server, a, _| {
+        server.run(a, "CONFIG SET requirepass secret");
+        let late = server.connect(0);
+        for rest in ["SETNAME \"a b\"", "NOSUCH"] {
+            assert!(server.run(late, &format!("HELLO 3 AUTH default secret {rest}")).starts_with("-ERR"));
+            assert_eq!(server.run(late, "GET k"), "-NOAUTH Authentication required.");
+        }
+        server.run(late, "HELLO 3 AUTH default secret SETNAME ab");
+        assert_eq!(server.run(late, "CLIENT GETNAME"), "\"ab\"");
+    });
+}
+
+#[test]
+fn walks_in_a_pipeline_are_each_answered_in_their_place_and_other_clients_meanwhile() {
+    with_servers(|server, a, b| {
+        const KEYS: usize = 10_000;
+        let sets: Vec<String> = (0..KEYS).map(|i| format!("SET key:{i} v")).collect();
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        assert_eq!(server.pipeline(a, &sets).len(), KEYS);
+        let lines = ["KEYS *", "KEYS *7", "GET key:1", "KEYS nothing", "KEYS key:77", "KEYS *"];
+        let line = |lines: &[&str]| lines.iter().map(|line| format!("{line}{TEXT_LINE_END}")).collect::<String>();
+        server.give(a, &line(&lines));
+        server.give(b, &line(&["KEYS *77", "GET key:2"]));
+        server.work();
+        let count = |value: &Value| match value {
+            Value::Array(elements) => elements.len(),
+            Value::Bulk(_) => 1,
+            other => panic!("{other:?}"),
+        };
+        let mut counts =
+            |client| -> Vec<usize> { std::iter::from_fn(|| server.reply(client)).map(|value| count(&value)).collect() };
+        assert_eq!(counts(a), [KEYS, KEYS / 10, 1, 0, 1, KEYS]);
+        assert_eq!(counts(b), [KEYS / 100, 1]);
     });
 }
 
