@@ -8,7 +8,7 @@ use super::socket::Stream;
 use crate::engine::worker::Rest;
 use crate::engine::{ConnId, Publish, Session, Worker};
 use crossbeam_channel::{Receiver, Sender};
-use kv_core::store::Garbage;
+use kv_core::store::{Garbage, UnixMs};
 use mio::{Events, Poll, Token};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -36,6 +36,13 @@ struct Socket {
     read_closed: bool,
     /// The last write did not take everything; an event will tell when to go on.
     blocked: bool,
+}
+
+/// How long to sleep until a moment, which may lie beyond the end of all clocks. (The system counts milliseconds of a
+/// sleep in 31 bits, so a long one is cut.)
+fn span_until(moment: UnixMs, now_us: u64) -> Duration {
+    const SLEEP_MAX: Duration = Duration::from_secs(3600);
+    Duration::from_micros(moment.saturating_mul(1000).saturating_sub(now_us)).min(SLEEP_MAX)
 }
 
 pub struct EventLoop {
@@ -130,10 +137,7 @@ impl EventLoop {
                 std::thread::yield_now();
                 Some(Duration::ZERO)
             }
-            Rest::Until(moment) => {
-                let now = self.shared.clock.now_us();
-                Some(Duration::from_micros((moment * 1000).saturating_sub(now)))
-            }
+            Rest::Until(moment) => Some(span_until(moment, self.shared.clock.now_us())),
             Rest::Forever => None,
         };
         // Sockets known to be readable are not waited for; those of connections that may not be read from now are.
@@ -291,6 +295,23 @@ impl EventLoop {
             drop(socket);
             self.worker.disconnected(id);
             self.shared.net.remove_connection(self.worker.id());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_ends_at_its_moment_and_never_takes_longer_than_the_system_can_count() {
+        let now_us = 1_700_000_000_000_500;
+        assert_eq!(span_until(1_700_000_000_003, now_us), Duration::from_micros(2500));
+        assert_eq!(span_until(1_600_000_000_000, now_us), Duration::ZERO);
+        // CLIENT PAUSE and PEXPIREAT take any number that fits a signed one.
+        for far in [1_700_000_000_000 + (1 << 31), i64::MAX as UnixMs, UnixMs::MAX] {
+            let ms = span_until(far, now_us).as_millis();
+            assert!(ms > 0 && i32::try_from(ms).is_ok(), "{far}: {ms} ms");
         }
     }
 }
