@@ -5,7 +5,7 @@
 
 #![allow(clippy::disallowed_methods)] // a clock is what it is for
 
-use kv_core::command::{Args, Ctx, Found, Handler, Settings, Stores, table};
+use kv_core::command::{Args, Ctx, Found, Handler, Known, Settings, Stores, table};
 use kv_core::resp::{Arg, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard};
 use kv_core::structs::random::Random;
@@ -64,7 +64,9 @@ impl Bench {
             let Found::Row(id) = table().find(words[0].get(&requests.bytes), None) else { panic!("a command") };
             let row = table().row(id);
             let Handler::Store(handler) = row.spec.handler else { panic!("a command of the store") };
-            let mut args = Args::new(&requests.bytes, words, row.name_words, &self.hasher, Some((1, hash)));
+            let hashes = [hash];
+            let known = Known::new(1, 1, &hashes);
+            let mut args = Args::new(&requests.bytes, words, row.name_words, &self.hasher, known);
             let mut ctx = Ctx::new(Stores::One(&mut self.shard), 1, 1_700_000_000_000, 0, &self.settings);
             let mut reply = Reply::new(&mut self.out, Proto::Resp2);
             handler(&mut ctx, &mut args, &mut reply).expect("a reply");

@@ -7,24 +7,45 @@ use super::CommandError;
 use crate::resp::{Arg, number};
 use crate::store::{Key, KeyHasher};
 
+/// Hashes of keys that whoever sent the request here has made already.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    first: usize,
+    step: usize,
+    hashes: &'a [u64],
+}
+
+impl<'a> Known<'a> {
+    /// Nothing is known.
+    pub const NONE: Known<'static> = Known { first: 0, step: 1, hashes: &[] };
+
+    /// The hashes of the keys at word `first` and every `step` words from there.
+    pub fn new(first: usize, step: usize, hashes: &'a [u64]) -> Known<'a> {
+        Known { first, step: step.max(1), hashes }
+    }
+
+    #[inline]
+    fn hash(self, at: usize) -> Option<u64> {
+        let behind = at.checked_sub(self.first)?;
+        match self.hashes {
+            [only] => (behind == 0).then_some(*only),
+            _ if !behind.is_multiple_of(self.step) => None,
+            hashes => hashes.get(behind / self.step).copied(),
+        }
+    }
+}
+
 pub struct Args<'a> {
     buf: &'a [u8],
     words: &'a [Arg],
     at: usize,
     hasher: &'a KeyHasher,
-    /// Position and hash of the key that the router has hashed already.
-    known: Option<(usize, u64)>,
+    known: Known<'a>,
 }
 
 impl<'a> Args<'a> {
     /// `skip`: words that name the command (1, or 2 for a subcommand).
-    pub fn new(
-        buf: &'a [u8],
-        words: &'a [Arg],
-        skip: usize,
-        hasher: &'a KeyHasher,
-        known: Option<(usize, u64)>,
-    ) -> Args<'a> {
+    pub fn new(buf: &'a [u8], words: &'a [Arg], skip: usize, hasher: &'a KeyHasher, known: Known<'a>) -> Args<'a> {
         Args { buf, words, at: skip, hasher, known }
     }
 
@@ -59,8 +80,8 @@ impl<'a> Args<'a> {
     pub fn key(&mut self) -> Result<Key<'a>, CommandError> {
         let at = self.at;
         let bytes = self.next()?;
-        Ok(match self.known {
-            Some((known, hash)) if known == at => Key { bytes, hash },
+        Ok(match self.known.hash(at) {
+            Some(hash) => Key { bytes, hash },
             _ => self.hasher.key(bytes),
         })
     }

@@ -16,7 +16,7 @@ mod row;
 mod syntax;
 mod table;
 
-pub use args::Args;
+pub use args::{Args, Known};
 pub use categories::{CATEGORIES, categories_of};
 pub use ctx::{Ctx, OnWrite, Outcome, Settings, Stores};
 pub use docs::commands_markdown;

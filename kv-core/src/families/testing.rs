@@ -3,7 +3,9 @@
 //! It carries commands out as the server does (by row: on the shards of the keys, in parts, on all shards), one after
 //! the other, and shows replies in a short form: `+OK`, `:1`, `"bulk"`, `nil`, `-ERR ...`, `[a b]`, `{key: value}`.
 
-use crate::command::{Args, Ctx, Event, Found, Handler, Join, Outcome, Row, Settings, Spread, Stores, keys_of, table};
+use crate::command::{
+    Args, Ctx, Event, Found, Handler, Join, Known, Outcome, Row, Settings, Spread, Stores, keys_of, table,
+};
 use crate::resp::client::{self, ReplyDecoder, Value};
 use crate::resp::{Arg, Proto, Reply, line};
 use crate::store::{Key, KeyHasher, Shard, UnixMs};
@@ -181,7 +183,8 @@ impl World {
             involved.iter().map(|&index| self.shards[index].take().expect("no command is running")).collect();
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.proto);
-        let known = row.single_key.map(|at| (usize::from(at), self.hasher.key(words[usize::from(at)]).hash));
+        let hash: Vec<u64> = row.single_key.iter().map(|&at| self.hasher.key(words[usize::from(at)]).hash).collect();
+        let known = Known::new(row.single_key.map_or(0, usize::from), 1, &hash);
         let mut cursor = 0;
         loop {
             let stores = match lent.as_mut_slice() {

@@ -28,6 +28,8 @@ pub struct Batch {
     pub turn: u64,
     pub items: Vec<Item>,
     pub words: Vec<Arg>,
+    /// Hashes of keys, so that they are made once and all can be fetched ahead.
+    pub hashes: Vec<u64>,
     pub bytes: Vec<u8>,
     /// The replies, one after the other; item `i`'s ends at `items[i].reply_end`.
     pub replies: Vec<u8>,
@@ -43,6 +45,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.items.clear();
         self.words.clear();
+        self.hashes.clear();
         self.bytes.clear();
         self.replies.clear();
         self.rendezvous = None;
@@ -54,6 +57,7 @@ impl Batch {
         }
         if self.words.capacity() * size_of::<Arg>() > KEEP_BYTES {
             self.words = Vec::new();
+            self.hashes = Vec::new();
         }
     }
 
@@ -77,6 +81,12 @@ impl Batch {
         bytes
     }
 
+    /// The hashes of an item's keys.
+    #[inline]
+    pub fn hashes(&self, item: &Item) -> &[u64] {
+        &self.hashes[item.hashes_start as usize..][..item.hashes_len as usize]
+    }
+
     /// The words of an item and the buffer they lie in.
     #[inline]
     pub fn request(&self, item: &Item) -> (&[u8], &[Arg]) {
@@ -92,9 +102,13 @@ pub struct Item {
     pub proto: Proto,
     /// The session does not count its accesses (CLIENT NO-TOUCH).
     pub no_touch: bool,
-    /// Position and hash of the first key; position 0 when there is none.
+    /// Position of the first key; 0 when there is none.
     pub key_at: u16,
-    pub key_hash: u64,
+    /// From one key to the next.
+    pub key_step: u16,
+    /// The hashes of the keys (or of the first one), in the batch.
+    pub hashes_start: u32,
+    pub hashes_len: u32,
     pub bytes_start: usize,
     pub words_start: u32,
     pub words_len: u32,

@@ -5,7 +5,9 @@ use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail};
 use super::super::stats::Figures;
 use super::walks::Walk;
 use super::{ConnId, Worker};
-use kv_core::command::{Args, CommandError, Ctx, Flags, Handler, Join, Outcome, Row, RowId, Settings, Spread, Stores};
+use kv_core::command::{
+    Args, CommandError, Ctx, Flags, Handler, Join, Known, Outcome, Row, RowId, Settings, Spread, Stores,
+};
 use kv_core::resp::{Arg, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard};
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 /// How far ahead buckets and entries are fetched.
 const BUCKETS_AHEAD: usize = 16;
 const ENTRIES_AHEAD: usize = 8;
+/// Of how many keys of one request; its handler fetches the others itself.
+const KEYS_AHEAD: usize = 8;
 
 /// Slices of walks in one turn, each of some 100 us.
 const WALK_SLICES: usize = 2;
@@ -65,16 +69,16 @@ impl Worker {
         let mut replies = std::mem::take(&mut batch.replies);
         let ahead = batch.items.len() > 1;
         if ahead {
-            batch.items.iter().take(BUCKETS_AHEAD).for_each(|item| self.fetch_item_bucket(item));
-            batch.items.iter().take(ENTRIES_AHEAD).for_each(|item| self.fetch_item_entry(item));
+            batch.items.iter().take(BUCKETS_AHEAD).for_each(|item| self.fetch_item_buckets(batch, item));
+            batch.items.iter().take(ENTRIES_AHEAD).for_each(|item| self.fetch_item_entries(batch, item));
         }
         for i in 0..batch.items.len() {
             if ahead {
                 if let Some(item) = batch.items.get(i + BUCKETS_AHEAD) {
-                    self.fetch_item_bucket(item);
+                    self.fetch_item_buckets(batch, item);
                 }
                 if let Some(item) = batch.items.get(i + ENTRIES_AHEAD) {
-                    self.fetch_item_entry(item);
+                    self.fetch_item_entries(batch, item);
                 }
             }
             let item = batch.items[i];
@@ -93,20 +97,18 @@ impl Worker {
     }
 
     #[inline]
-    fn fetch_item_bucket(&self, item: &Item) {
-        if item.key_at != 0
-            && let Some(shard) = &self.shard
-        {
-            shard.dbs[usize::from(item.db)].prefetch_bucket(item.key_hash);
+    fn fetch_item_buckets(&self, batch: &Batch, item: &Item) {
+        if let Some(shard) = &self.shard {
+            let db = &shard.dbs[usize::from(item.db)];
+            batch.hashes(item).iter().take(KEYS_AHEAD).for_each(|&hash| db.prefetch_bucket(hash));
         }
     }
 
     #[inline]
-    fn fetch_item_entry(&self, item: &Item) {
-        if item.key_at != 0
-            && let Some(shard) = &self.shard
-        {
-            shard.dbs[usize::from(item.db)].prefetch_entry(item.key_hash);
+    fn fetch_item_entries(&self, batch: &Batch, item: &Item) {
+        if let Some(shard) = &self.shard {
+            let db = &shard.dbs[usize::from(item.db)];
+            batch.hashes(item).iter().take(KEYS_AHEAD).for_each(|&hash| db.prefetch_entry(hash));
         }
     }
 
@@ -125,7 +127,8 @@ impl Worker {
                 let shard = self.shard.as_mut().expect("batches run only while the shard is here");
                 let env = Env { shards, sliced: true, now: self.now, settings: &self.settings, hasher: &self.hasher };
                 let start = out.len();
-                let (outcome, elements) = env.run(Stores::One(shard), row, item, (data, words), out, &mut self.figures);
+                let (outcome, elements) =
+                    env.run(Stores::One(shard), row, item, (data, words, batch.hashes(item)), out, &mut self.figures);
                 match outcome {
                     Outcome::Done if elements == 0 => false,
                     // Elements without a header: their number has to travel with them.
@@ -143,7 +146,7 @@ impl Worker {
             }
             _ => {
                 let hasher: Arc<KeyHasher> = self.hasher.clone();
-                let mut args = Args::new(data, words, row.name_words, &hasher, None);
+                let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
                 let start = out.len();
                 let mut reply = Vec::new();
                 let result = self.run_host(item.row, None, item.client, &mut args, item.proto, &mut reply);
@@ -186,7 +189,8 @@ impl Worker {
             let env =
                 Env { shards: count, sliced: false, now: self.now, settings: &self.settings, hasher: &self.hasher };
             let stores = Stores::Many(&mut shards);
-            let (outcome, _) = env.run(stores, row, &item, (data, words), &mut replies, &mut self.figures);
+            let (outcome, _) =
+                env.run(stores, row, &item, (data, words, work.hashes(&item)), &mut replies, &mut self.figures);
             debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
             work.items[i].reply_end = replies.len();
         }
@@ -217,7 +221,7 @@ impl Worker {
             let Some(mut walk) = self.walks.take() else { return };
             let row = self.table.row(walk.row);
             let Handler::Store(handler) = row.spec.handler else { unreachable!("only the store is walked") };
-            let mut args = Args::new(&walk.bytes, &walk.words, row.name_words, &self.hasher, None);
+            let mut args = Args::new(&walk.bytes, &walk.words, row.name_words, &self.hasher, Known::NONE);
             let mut ctx = Ctx::new(Stores::One(shard), self.outgoing.len(), self.now, walk.db, &self.settings);
             ctx.cursor = walk.cursor;
             let mut reply = Reply::new(&mut walk.reply, walk.proto);
@@ -296,12 +300,12 @@ impl Env<'_> {
         stores: Stores<'_>,
         row: &Row,
         item: &Item,
-        (data, words): (&[u8], &[kv_core::resp::Arg]),
+        (data, words, hashes): (&[u8], &[kv_core::resp::Arg], &[u64]),
         out: &mut Vec<u8>,
         figures: &mut Figures,
     ) -> (Outcome, u64) {
         let Handler::Store(handler) = row.spec.handler else { unreachable!("only store commands travel to shards") };
-        let known = (item.key_at != 0).then_some((usize::from(item.key_at), item.key_hash));
+        let known = Known::new(usize::from(item.key_at), usize::from(item.key_step), hashes);
         let mut args = Args::new(data, words, row.name_words, self.hasher, known);
         let mut ctx = Ctx::new(stores, self.shards, self.now, usize::from(item.db), self.settings);
         ctx.touch = !item.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);

@@ -9,7 +9,7 @@ use super::super::mail::{Answer, Batch, Dest, Item};
 use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{
-    Args, Arity, CommandError, Ctx, Flags, Found, Handler, Outcome, Row, RowId, Spread, Stores, keys_of,
+    Args, Arity, CommandError, Ctx, Flags, Found, Handler, Known, Outcome, Row, RowId, Spread, Stores, keys_of,
 };
 use kv_core::resp::{Arg, Decoded, Reply, number};
 
@@ -27,6 +27,14 @@ pub(super) struct Request {
     key_at: u16,
     key_hash: u64,
     plan: Plan,
+}
+
+impl Request {
+    /// The hash of its first key, if it has one.
+    #[inline]
+    fn hashes(&self) -> &[u64] {
+        if self.key_at == 0 { &[] } else { std::slice::from_ref(&self.key_hash) }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -405,7 +413,7 @@ impl Worker {
                 c.in_flight_bytes += data.len();
                 let ticket = c.tickets.wait(mute);
                 let item = c.item(request, Dest::Ticket { conn: request.conn, ticket });
-                self.batch_for(usize::from(shard)).push_item(item, words, data);
+                self.batch_for(usize::from(shard)).push_item(item, words, data, request.hashes());
                 if usize::from(shard) != self.id {
                     self.figures.remote_requests += 1;
                 }
@@ -426,7 +434,7 @@ impl Worker {
         let shards = self.outgoing.len();
         let shard = self.shard.as_mut().expect("requests run in place only while the shard is here");
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
-        let known = (request.key_at != 0).then_some((usize::from(request.key_at), request.key_hash));
+        let known = Known::new(usize::from(request.key_at), 1, request.hashes());
         let mut args = Args::new(data, words, row.name_words, &self.hasher, known);
         let mut ctx = Ctx::new(Stores::One(shard), shards, self.now, c.session.db, &self.settings);
         ctx.touch = !c.session.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
@@ -476,7 +484,7 @@ impl Worker {
             (c.session.proto, c.session.id)
         };
         let hasher = self.hasher.clone();
-        let mut args = Args::new(data, words, row.name_words, &hasher, None);
+        let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
         let result = match row.spec.handler {
             Handler::Store(handler) => {
                 // Keyless and harmless (WAIT): needs no shard of its own, but a context wants one.
@@ -567,9 +575,11 @@ impl Worker {
             let begun =
                 batch.items.last().is_some_and(|item| matches!(item.dest, Dest::Join { join, .. } if join == id));
             if !begun {
-                batch.push_item(Item { key_hash, dest, ..template }, &words[..first], data);
+                batch.push_item(Item { dest, key_step: unit as u16, ..template }, &words[..first], data, &[]);
             }
+            batch.hashes.push(key_hash);
             let item = batch.items.last_mut().expect("just begun");
+            item.hashes_len += 1;
             item.words_len += unit as u32;
             let bytes_start = item.bytes_start;
             let at = first + i * unit;
@@ -589,7 +599,7 @@ impl Worker {
         for shard in 0..shards {
             let c = self.connections[request.conn as usize].as_ref().expect("it has requests");
             let item = c.item(request, Dest::Join { join: id, part: shard as u16 });
-            self.batch_for(shard).push_item(item, words, data);
+            self.batch_for(shard).push_item(item, words, data, request.hashes());
         }
     }
 
@@ -617,7 +627,7 @@ impl Worker {
         c.in_flight_bytes += data.len();
         let ticket = c.tickets.wait(mute);
         let item = c.item(request, Dest::Ticket { conn: request.conn, ticket });
-        gathering.work.push_item(item, words, data);
+        gathering.work.push_item(item, words, data, request.hashes());
         self.needs_lock = true;
     }
 }
@@ -640,7 +650,9 @@ impl Connection {
             proto: self.session.proto,
             no_touch: self.session.no_touch,
             key_at: request.key_at,
-            key_hash: request.key_hash,
+            key_step: 1,
+            hashes_start: 0,
+            hashes_len: 0,
             bytes_start: 0,
             words_start: 0,
             words_len: 0,
@@ -671,7 +683,10 @@ impl Connection {
 
 impl Batch {
     /// Adds a request with its words.
-    fn push_item(&mut self, mut item: Item, words: &[Arg], data: &[u8]) {
+    fn push_item(&mut self, mut item: Item, words: &[Arg], data: &[u8], hashes: &[u64]) {
+        item.hashes_start = self.hashes.len() as u32;
+        item.hashes_len = hashes.len() as u32;
+        self.hashes.extend_from_slice(hashes);
         item.bytes_start = self.bytes.len();
         item.words_start = self.words.len() as u32;
         item.words_len = words.len() as u32;
