@@ -5,7 +5,8 @@
 //! until it is served.
 
 use super::session::Session;
-use kv_core::resp::{DecodeError, Decoder};
+use kv_core::resp::client::encode_request;
+use kv_core::resp::{Arg, DecodeError, Decoder};
 use std::collections::VecDeque;
 
 /// Size of a fresh input buffer.
@@ -64,6 +65,20 @@ impl Input {
         }
         let end = self.data.len().min(self.end + READ_BYTES);
         &mut self.data[self.end..end]
+    }
+
+    /// Writes requests that are decoded, but not run, as arrays in place of what is left of the bytes they came as, which end
+    /// at `decoded_to`. A request is its words and where the bytes begin that they are ranges of.
+    pub fn rewrite<'a>(&mut self, requests: impl Iterator<Item = (usize, &'a [Arg])>, decoded_to: usize) {
+        let mut anew = Vec::new();
+        for (start, words) in requests {
+            let words: Vec<&[u8]> = words.iter().map(|w| w.get(&self.data[start..])).collect();
+            encode_request(&mut anew, &words);
+        }
+        anew.extend_from_slice(&self.data[decoded_to..self.end]);
+        (self.start, self.end) = (0, anew.len());
+        anew.resize(anew.len() + INPUT_BYTES, 0);
+        self.data = anew;
     }
 
     /// Gives the buffer back when nothing is in it.
@@ -342,6 +357,8 @@ pub struct Connection {
     pub session: Session,
     pub input: Input,
     pub decoder: Decoder,
+    /// Its last request is a walk over all shards: what follows waits until it is answered.
+    pub awaits_walk: bool,
     /// How many bytes the unfinished request at the start of the input needs in all, as far as it has said.
     pub want: usize,
     /// Where the input begins once the requests decoded in this turn have run.
@@ -390,6 +407,7 @@ impl Connection {
             session,
             input: Input::default(),
             decoder: Decoder::default(),
+            awaits_walk: false,
             want: 0,
             decoded_to: 0,
             protocol_error: None,

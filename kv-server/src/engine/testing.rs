@@ -3,7 +3,7 @@
 use super::Session;
 use super::host::{Process, System};
 use super::net::{Net, NeverAsleep, Wake};
-use super::worker::{ConnId, Publish, Worker};
+use super::worker::{ConnId, Publish, Rest, Worker};
 use crate::config::Config;
 use kv_core::families::testing::show;
 use kv_core::resp::client::{ReplyDecoder, Value};
@@ -149,6 +149,7 @@ impl TestServer {
         if self.without_duties != Some(id) {
             worker.duties(&mut Vec::new());
         }
+        moved |= worker.rest() == Rest::None;
         let mut dirty = Vec::new();
         worker.take_dirty(&mut dirty);
         for conn in dirty {

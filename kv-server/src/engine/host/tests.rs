@@ -603,3 +603,35 @@ fn a_pipeline_of_big_values_on_another_shard_stops_at_the_limit_too() {
     let hits: usize = server.field(a, "keyspace_hits").parse().expect("a number");
     assert!(hits <= 2 * 12, "{hits} are run: no shard runs more than the limit holds");
 }
+
+/// Quotes are resolved where they stand, so a line that had to wait must not be decoded from the same bytes again.
+#[test]
+fn a_quoted_line_that_was_held_back_is_run_as_it_was_sent() {
+    let mut server = TestServer::new(2);
+    let (a, b) = (server.connect(0), server.connect(1));
+    server.run(a, "CLIENT PAUSE 50 WRITE");
+    server.send(b, "SET k \"a \\\"b\\\" \\x41\"\r\nAPPEND k ' c'\r\nGET k\r\nPIN");
+    server.pass(10);
+    assert_eq!(server.reply(b), None);
+    server.pass(60);
+    server.send(b, "G\r\n");
+    let replies: Vec<Value> = (0..4).map(|_| server.reply(b).expect("a reply")).collect();
+    assert_eq!(replies[1..3], [Value::Int(9), Value::Bulk(b"a \"b\" A c"[..].into())]);
+}
+
+#[test]
+fn keys_does_not_see_what_stands_behind_it_in_its_pipeline() {
+    for workers in [1, 3] {
+        let mut server = TestServer::new(workers);
+        let a = server.connect(0);
+        for i in 0..10_000 {
+            server.send(a, &format!("SET {i} v\r\n"));
+        }
+        while server.reply(a).is_some() {}
+        server.send(a, "KEYS *\r\nFLUSHALL\r\nKEYS *\r\n");
+        let Some(Value::Array(keys)) = server.reply(a) else { panic!("an array") };
+        assert_eq!(keys.len(), 10_000);
+        assert!(matches!(server.reply(a), Some(Value::Simple(_))));
+        assert_eq!(server.reply(a), Some(Value::Array(vec![])));
+    }
+}

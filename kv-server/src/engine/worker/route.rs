@@ -9,7 +9,7 @@ use super::super::mail::{Answer, Batch, Dest, Item};
 use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{
-    Args, Arity, CommandError, Ctx, Flags, Found, Handler, Known, Outcome, Row, RowId, Spread, Stores, keys_of,
+    Args, Arity, CommandError, Ctx, Flags, Found, Handler, Join, Known, Outcome, Row, RowId, Spread, Stores, keys_of,
 };
 use kv_core::resp::{Arg, Decoded, Reply, number};
 
@@ -30,6 +30,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Its words, and the bytes they are ranges of begin at `start`.
+    fn words<'a>(&self, words: &'a [Arg]) -> (usize, &'a [Arg]) {
+        (self.start as usize, &words[self.words_start as usize..][..self.words_len as usize])
+    }
+
     /// The hash of its first key, if it has one.
     #[inline]
     fn hashes(&self) -> &[u64] {
@@ -297,15 +302,16 @@ impl Worker {
                 if stopped.is_none() {
                     let mode = self.connection(conn).session.reply_mode;
                     if !self.run_request(request, &data, &words, in_place) {
-                        stopped = Some(request.start);
+                        stopped = Some(i);
                         // It will ask again whether it is to be answered.
                         self.connection(conn).session.reply_mode = mode;
                     }
                 }
                 i += 1;
             }
-            self.figures.commands += (i - first) as u64;
-            self.after_requests(conn, data, stopped);
+            let waiting = &requests[stopped.unwrap_or(i)..i];
+            self.figures.commands += (i - first - waiting.len()) as u64;
+            self.after_requests(conn, data, waiting, &words);
         }
         self.requests = requests;
         self.requests.clear();
@@ -316,13 +322,17 @@ impl Worker {
         }
     }
 
-    /// Puts a connection's input back after its requests of this turn have run, or from `stopped` on have not.
-    fn after_requests(&mut self, conn: ConnId, data: Vec<u8>, stopped: Option<u32>) {
+    /// Puts a connection's input back after its requests of this turn have run, all but `waiting`.
+    fn after_requests(&mut self, conn: ConnId, data: Vec<u8>, waiting: &[Request], words: &[Arg]) {
         let c = self.connections[conn as usize].as_mut().expect("it has just run requests");
         c.input.data = data;
-        match stopped {
-            Some(start) => {
-                c.input.start = start as usize;
+        match waiting.first() {
+            Some(first) => {
+                c.input.start = first.start as usize;
+                // They will be decoded again; but of a line the quotes are resolved already, so it is written anew.
+                if waiting.iter().any(|r| c.input.data[r.start as usize] != b'*') {
+                    c.input.rewrite(waiting.iter().map(|r| r.words(words)), c.decoded_to);
+                }
                 c.decoder = Default::default();
                 c.protocol_error = None;
                 c.undecoded = true;
@@ -334,7 +344,11 @@ impl Worker {
             c.input.release(&mut self.input_pool);
             if c.end_of_input && !c.undecoded {
                 self.close_after_replies(conn);
-            } else if c.undecoded && c.tickets.len() < REQUESTS_PER_TURN && self.held.last() != Some(&conn) {
+            } else if c.undecoded
+                && c.tickets.len() < REQUESTS_PER_TURN
+                && self.held.last() != Some(&conn)
+                && !c.awaits_walk
+            {
                 self.list(conn);
             }
         } else if failed {
@@ -378,6 +392,10 @@ impl Worker {
         if c.life != Life::Open {
             return true; // QUIT or CLIENT KILL stood before: the rest is not run
         }
+        if c.awaits_walk && !c.tickets.is_empty() {
+            return false; // a walk goes on turn by turn, and what stands behind it must not be seen by it
+        }
+        c.awaits_walk = false;
         let mute = c.next_is_mute();
         if let Plan::Refuse(refusal) = request.plan {
             let text = refusal_text(refusal, row, data, words);
@@ -419,7 +437,10 @@ impl Worker {
                 }
             }
             Plan::Parts => self.send_parts(request, row, data, words, mute),
-            Plan::All => self.send_to_all(request, row, data, words, mute),
+            Plan::All => {
+                self.send_to_all(request, row, data, words, mute);
+                self.connection(request.conn).awaits_walk = row.spec.spread == Spread::All { join: Join::Concat };
+            }
             Plan::Together | Plan::Refuse(_) => unreachable!("handled above"),
         }
         true
@@ -528,7 +549,7 @@ impl Worker {
         self.scratch = scratch;
     }
 
-    fn begin_join(&mut self, request: &Request, join: kv_core::command::Join, parts: usize, mute: bool) -> u32 {
+    fn begin_join(&mut self, request: &Request, join: Join, parts: usize, mute: bool) -> u32 {
         let id = self.free_joins.pop().unwrap_or_else(|| {
             self.joins.push(Default::default());
             (self.joins.len() - 1) as u32
