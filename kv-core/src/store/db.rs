@@ -6,6 +6,9 @@
 //! **What is removed.** Entries that were found expired wait in `expired` until the shard has told whom it concerns;
 //! values over `GARBAGE_MIN` wait in `garbage` until somebody frees them in the background.
 //!
+//! **Memory.** All entries of a database, in `table` and `expired`, have their blocks in its `heap`, and go back there
+//! before they leave it: what waits in `garbage` are values, and entries too large for the heap.
+//!
 //! A database knows nothing of commands, and of types only as much as strings need.
 
 mod fuzz;
@@ -13,10 +16,11 @@ mod fuzz;
 mod tests;
 
 pub use self::fuzz::fuzz_db;
-use super::entry::{EMBED_MAX, NewValue, Traits};
+use super::entry::{EMBED_MAX, NewValue, Owned, Traits};
 use super::timer::Timer;
 use super::{Entry, EntryRef, Garbage, Key, KeyHasher, Object, UnixMs, Value};
 use crate::resp::number;
+use crate::structs::heap::Heap;
 use crate::structs::random::Random;
 use crate::structs::table::{Table, Verdict};
 use std::sync::Arc;
@@ -56,19 +60,21 @@ pub struct Old {
 
 /// A value with its expiry, taken or copied from its key, to be stored under another.
 pub struct Detached {
-    entry: Entry,
+    value: Owned,
+    traits: Traits,
     pub expire_at: Option<UnixMs>,
 }
 
 impl Detached {
     pub fn value(&self) -> Value<'_> {
-        self.entry.as_ref().value()
+        self.value.view()
     }
 }
 
 /// One database of one shard.
 pub struct Db {
     table: Table<Entry>,
+    heap: Heap,
     timer: Timer,
     counts: Counts,
     hasher: Arc<KeyHasher>,
@@ -130,9 +136,24 @@ fn plain(bytes: &[u8]) -> NewValue<'_> {
     }
 }
 
-fn dispose(garbage: &mut Vec<Garbage>, entry: Entry) {
+/// Frees an entry, or leaves what is big of it to the background.
+#[inline]
+fn dispose(heap: &mut Heap, garbage: &mut Vec<Garbage>, entry: Entry) {
     if entry.as_ref().bytes() >= GARBAGE_MIN {
-        garbage.push(Garbage::Entry(entry));
+        dispose_big(heap, garbage, entry);
+    } else {
+        entry.free(heap);
+    }
+}
+
+#[cold]
+fn dispose_big(heap: &mut Heap, garbage: &mut Vec<Garbage>, entry: Entry) {
+    match entry.into_lone() {
+        Ok(entry) => garbage.push(Garbage::Entry(entry)),
+        Err(mut entry) => {
+            garbage.push(Garbage::Object(entry.as_mut().take_object()));
+            entry.free(heap);
+        }
     }
 }
 
@@ -140,6 +161,7 @@ impl Db {
     pub fn new(hasher: Arc<KeyHasher>) -> Db {
         Db {
             table: Table::new(),
+            heap: Heap::new(),
             timer: Timer::default(),
             counts: Counts::default(),
             hasher,
@@ -272,7 +294,7 @@ impl Db {
                 Expire::At(at) => Some(at),
             };
             let deferred = self.timer.schedule(token, None, false, expire_at, now);
-            let entry = Entry::new(key.bytes, value, expire_at, Traits { deferred, raw, access });
+            let entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, raw, access });
             self.counts.add(entry.as_ref());
             self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
             return Old { existed: false };
@@ -296,11 +318,11 @@ impl Db {
                 }
             }
             Err(value) => {
-                let gone = slot.replace(Entry::new(key.bytes, value, expire_at, traits));
+                let gone = slot.replace(Entry::new(&mut self.heap, key.bytes, value, expire_at, traits));
                 if due {
                     self.expired.push(gone);
                 } else {
-                    dispose(&mut self.garbage, gone);
+                    dispose(&mut self.heap, &mut self.garbage, gone);
                 }
             }
         }
@@ -323,33 +345,37 @@ impl Db {
     /// Removes a key; says whether it was there. The value is freed, or left to the background if it is big.
     pub fn remove(&mut self, key: Key<'_>, now: UnixMs) -> bool {
         let entry = self.take_entry(key, now);
-        entry.map(|entry| dispose(&mut self.garbage, entry)).is_some()
+        entry.map(|entry| dispose(&mut self.heap, &mut self.garbage, entry)).is_some()
     }
 
     /// Removes a key and returns its value with its expiry.
     pub fn take(&mut self, key: Key<'_>, now: UnixMs) -> Option<Detached> {
         let entry = self.take_entry(key, now)?;
-        Some(Detached { expire_at: entry.as_ref().expire_at(), entry })
+        let (expire_at, traits) = (entry.as_ref().expire_at(), entry.as_ref().traits());
+        Some(Detached { value: entry.into_value(&mut self.heap), traits, expire_at })
     }
 
     /// A copy of the value of a key, with its expiry. Cost: O(size of the value).
     pub fn copy(&mut self, key: Key<'_>, now: UnixMs) -> Option<Detached> {
-        let entry = self.get(key, now)?.to_entry();
-        Some(Detached { expire_at: entry.as_ref().expire_at(), entry })
+        let entry = self.get(key, now)?;
+        Some(Detached { value: entry.to_value(), traits: entry.traits(), expire_at: entry.expire_at() })
     }
 
     /// Stores a value that was taken from another key or database, whatever was there.
     pub fn insert(&mut self, key: Key<'_>, value: Detached, now: UnixMs) -> Old {
         let existed = self.remove(key, now);
-        let Detached { mut entry, expire_at } = value;
+        let Detached { value, traits, expire_at } = value;
         let deferred = self.timer.schedule(token_of(key.hash), None, false, expire_at, now);
-        let view = entry.as_ref();
-        if view.key() == key.bytes && view.expire_at() == expire_at {
-            entry.as_mut().set_deferred(deferred);
-        } else {
-            let traits = Traits { deferred, ..view.traits() };
-            entry = entry.as_mut().moved_to(key.bytes, expire_at, traits);
-        }
+        let bytes;
+        let value = match value {
+            Owned::Int(n) => NewValue::Int(n),
+            Owned::Object(object) => NewValue::Object(object),
+            Owned::Bytes(text) => {
+                bytes = text;
+                NewValue::Bytes(&bytes)
+            }
+        };
+        let entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, ..traits });
         self.counts.add(entry.as_ref());
         let hasher = &self.hasher;
         self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
@@ -372,8 +398,8 @@ impl Db {
         self.counts.sub(old);
         let deferred = self.timer.schedule(token_of(key.hash), old_at, was_deferred, expire_at, now);
         if !slot.get_mut().try_set_expiry(expire_at) {
-            let moved = slot.get_mut().moved_with_expiry(expire_at);
-            drop(slot.replace(moved));
+            let moved = slot.get_mut().moved_to(&mut self.heap, expire_at);
+            slot.replace(moved).free(&mut self.heap);
         }
         slot.get_mut().set_deferred(deferred);
         self.counts.add(slot.get());
@@ -408,7 +434,7 @@ impl Db {
     }
 
     fn fire(&mut self, token: u32, now: UnixMs, on_expired: &mut impl FnMut(EntryRef<'_>)) {
-        let Db { table, timer, counts, hasher, garbage, .. } = self;
+        let Db { table, heap, timer, counts, hasher, garbage, .. } = self;
         table.visit_low(
             token,
             |entry| hasher.hash(entry.key()),
@@ -428,7 +454,7 @@ impl Db {
             |entry| {
                 counts.sub(entry.as_ref());
                 on_expired(entry.as_ref());
-                dispose(garbage, entry);
+                dispose(heap, garbage, entry);
             },
         );
     }
@@ -438,7 +464,7 @@ impl Db {
         let count = self.expired.len();
         for entry in self.expired.drain(..) {
             f(entry.as_ref());
-            dispose(&mut self.garbage, entry);
+            dispose(&mut self.heap, &mut self.garbage, entry);
         }
         count
     }
@@ -466,9 +492,26 @@ impl Db {
     /// Empties the database in O(1); what was in it is to be dropped somewhere else.
     pub fn take_all(&mut self) -> Db {
         let mut fresh = Db::new(Arc::clone(&self.hasher));
-        fresh.expired = std::mem::take(&mut self.expired);
+        for mut entry in self.expired.drain(..) {
+            // They are still to be told, and their heap goes.
+            let expire_at = entry.as_ref().expire_at();
+            fresh.expired.push(entry.as_mut().moved_to(&mut fresh.heap, expire_at));
+            entry.free(&mut self.heap);
+        }
         fresh.garbage = std::mem::take(&mut self.garbage);
         std::mem::replace(self, fresh)
+    }
+
+    /// Frees all entries. Cost: O(keys).
+    fn give_back(&mut self) {
+        self.table.drain(|entry| entry.free(&mut self.heap));
+        self.expired.drain(..).for_each(|entry| entry.free(&mut self.heap));
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

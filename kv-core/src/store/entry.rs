@@ -7,9 +7,12 @@
 //! ```
 //!
 //! An integer is stored as 8 bytes, a string up to `EMBED_MAX` as its bytes, everything else as a pointer to an
-//! `Object`. Nothing but the header is aligned. The block's size is a function of the header, rounded up to what the
-//! usual allocators would round to anyway: so it need not be stored, and a value may be changed in place whenever the
-//! size of the block stays the same.
+//! `Object`. Nothing but the header is aligned. The block's size is a function of the header (`heap::block_size` of what
+//! is in it): so it need not be stored, and a value may be changed in place whenever the size of the block stays the same.
+//!
+//! Blocks belong to a `Heap`, and an entry does not know which: it is given back to it with `free`, never dropped. One
+//! that is dropped nevertheless is only leaked, and one given to another heap is noticed, so no mistake with entries ends
+//! in a dangling pointer. Values that leave their database do so without their entry, as `Owned`.
 //!
 //! The entry knows neither the table it is in nor the time; flags it only keeps: `deferred` belongs to expiry, the access bits
 //! to whoever reads them (seconds of the last access for now).
@@ -17,8 +20,8 @@
 #![allow(unsafe_code)]
 
 use super::UnixMs;
+use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -61,9 +64,9 @@ pub enum Object {
 impl Object {
     /// Bytes of memory held, the object's own block included.
     pub fn bytes(&self) -> usize {
-        block_size(size_of::<Object>())
+        system_size(size_of::<Object>())
             + match self {
-                Object::Str(text) => block_size(text.capacity()),
+                Object::Str(text) => system_size(text.capacity()),
             }
     }
 }
@@ -102,12 +105,23 @@ impl NewValue<'_> {
     }
 }
 
-/// What an allocator hands out for a request of so many bytes: multiples of 16 up to 128, then four sizes a doubling,
-/// and whole pages where even these are wider.
-#[inline]
-pub fn block_size(bytes: usize) -> usize {
-    let step = if bytes <= 128 { 16 } else { (bytes.next_power_of_two() / 8).min(4096) };
-    (bytes + step - 1) & !(step - 1)
+/// A value without a key.
+#[derive(Debug, PartialEq)]
+pub(super) enum Owned {
+    Int(i64),
+    /// At most `EMBED_MAX` bytes.
+    Bytes(Box<[u8]>),
+    Object(Box<Object>),
+}
+
+impl Owned {
+    pub fn view(&self) -> Value<'_> {
+        match self {
+            Owned::Int(n) => Value::Int(*n),
+            Owned::Bytes(bytes) => Value::Bytes(bytes),
+            Owned::Object(object) => Value::Object(object),
+        }
+    }
 }
 
 /// Where things are in a block.
@@ -134,17 +148,14 @@ impl Shape {
     fn size(&self) -> usize {
         block_size(self.value() + self.value_len)
     }
-
-    fn layout(&self) -> Layout {
-        Layout::from_size_align(self.size(), 8).expect("keys and embedded values are far smaller than memory")
-    }
 }
 
 fn key_at(flags: u8) -> usize {
     HEADER + if flags & EXPIRES != 0 { 8 } else { 0 } + if flags & LONG != 0 { 8 } else { 0 }
 }
 
-/// One key with its value; owns the block.
+/// One key with its value; owns the block until it is given back with `free`.
+#[must_use]
 pub struct Entry {
     block: NonNull<u8>,
 }
@@ -162,19 +173,18 @@ pub struct EntryMut<'a> {
     life: PhantomData<&'a mut Entry>,
 }
 
-// SAFETY: an entry owns its block and, through it, its object, both without ties to a thread.
+// SAFETY: an entry owns its block and, through it, its object; the heap of the block leaves it alone until it is freed,
+// which needs the heap.
 unsafe impl Send for Entry {}
 
-// SAFETY: blocks are aligned to 8 and come from the allocator, whose addresses have 48 bits (the table asserts it).
+// SAFETY: blocks are aligned to 8 and come from an allocator, whose addresses have 48 bits (the table asserts it).
 // The views are one pointer each, as valid as the entry.
 unsafe impl Item for Entry {
     type Ref<'a> = EntryRef<'a>;
     type Mut<'a> = EntryMut<'a>;
 
     fn into_raw(self) -> NonNull<u8> {
-        let block = self.block;
-        std::mem::forget(self);
-        block
+        self.block
     }
 
     unsafe fn from_raw(raw: NonNull<u8>) -> Self {
@@ -191,12 +201,16 @@ unsafe impl Item for Entry {
 }
 
 impl Entry {
-    pub(super) fn new(key: &[u8], value: NewValue<'_>, expire_at: Option<UnixMs>, traits: Traits) -> Entry {
+    pub(super) fn new(
+        heap: &mut Heap,
+        key: &[u8],
+        value: NewValue<'_>,
+        expire_at: Option<UnixMs>,
+        traits: Traits,
+    ) -> Entry {
         assert!(u32::try_from(key.len()).is_ok(), "a key is shorter than 4 GiB");
         let shape = Shape::new(key.len(), value.len(), expire_at.is_some(), traits.flags());
-        let layout = shape.layout();
-        // SAFETY: the size is not zero.
-        let Some(block) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        let block = heap.alloc(shape.size());
         // SAFETY: the block is as large as the shape says, and nobody else knows it yet.
         unsafe {
             write_header(block, &shape, value.kind(), traits.access);
@@ -216,21 +230,50 @@ impl Entry {
     }
 }
 
-impl Clone for Entry {
-    fn clone(&self) -> Entry {
-        self.as_ref().to_entry()
+impl Entry {
+    /// Frees the entry and its value.
+    ///
+    /// Panics: when the entry was made in another heap.
+    #[inline]
+    pub(super) fn free(mut self, heap: &mut Heap) {
+        if self.as_ref().kind() == Kind::Object {
+            drop(self.as_mut().take_object());
+        }
+        let size = self.as_ref().alloc_bytes();
+        // SAFETY: the block was allocated with the size that its header tells, and this is the end of the entry.
+        unsafe { heap.free(self.block, size) }
+    }
+
+    /// Frees the entry and returns its value.
+    ///
+    /// Panics: as `free`.
+    pub(super) fn into_value(mut self, heap: &mut Heap) -> Owned {
+        let value = match self.as_ref().value() {
+            Value::Int(n) => Owned::Int(n),
+            Value::Bytes(bytes) => Owned::Bytes(bytes.into()),
+            Value::Object(_) => Owned::Object(self.as_mut().take_object()),
+        };
+        self.free(heap);
+        value
+    }
+
+    /// Makes the entry independent of its heap, if its block is.
+    pub(super) fn into_lone(self) -> Result<LoneEntry, Entry> {
+        if self.as_ref().alloc_bytes() > BLOCK_MAX { Ok(LoneEntry(self)) } else { Err(self) }
     }
 }
 
-impl Drop for Entry {
+/// An entry that is larger than the blocks of a heap, which can be dropped anywhere.
+pub struct LoneEntry(Entry);
+
+impl Drop for LoneEntry {
     fn drop(&mut self) {
-        let view = self.as_ref();
-        let layout = view.shape().layout();
-        if view.kind() == Kind::Object {
-            drop(self.as_mut().take_object());
+        if self.0.as_ref().kind() == Kind::Object {
+            drop(self.0.as_mut().take_object());
         }
-        // SAFETY: the block was allocated with the layout that its header tells.
-        unsafe { dealloc(self.block.as_ptr(), layout) }
+        let size = self.0.as_ref().alloc_bytes();
+        // SAFETY: the block was allocated with the size that its header tells, and this is the end of the entry.
+        unsafe { heap::free_without_heap(self.0.block, size) }
     }
 }
 
@@ -346,20 +389,20 @@ impl<'a> EntryRef<'a> {
         u32::from_le_bytes([a, b, c, 0])
     }
 
-    /// A copy of the entry and its value.
-    pub fn to_entry(self) -> Entry {
-        let value = match self.value() {
-            Value::Object(object) => NewValue::Object(Box::new(object.clone())),
-            Value::Int(_) | Value::Bytes(_) => self.embedded(),
-        };
-        Entry::new(self.key(), value, self.expire_at(), self.traits())
+    /// A copy of the value.
+    pub(super) fn to_value(self) -> Owned {
+        match self.value() {
+            Value::Int(n) => Owned::Int(n),
+            Value::Bytes(bytes) => Owned::Bytes(bytes.into()),
+            Value::Object(object) => Owned::Object(Box::new(object.clone())),
+        }
     }
 
     pub(super) fn traits(self) -> Traits {
         Traits { deferred: self.deferred(), raw: self.is_raw(), access: self.access() }
     }
 
-    /// Bytes of memory that the block takes, as allocators round.
+    /// Bytes of memory that the block takes.
     #[inline]
     pub fn alloc_bytes(self) -> usize {
         self.shape().size()
@@ -413,7 +456,7 @@ impl<'a> EntryMut<'a> {
     }
 
     /// Takes the object out and leaves the integer 0.
-    fn take_object(&mut self) -> Box<Object> {
+    pub(super) fn take_object(&mut self) -> Box<Object> {
         let view = self.view();
         assert!(view.kind() == Kind::Object, "an object to take");
         let at = view.shape().value();
@@ -427,21 +470,12 @@ impl<'a> EntryMut<'a> {
         }
     }
 
-    /// Makes another entry with the same value; an object moves there and leaves the integer 0 here.
-    pub(super) fn moved_to(&mut self, key: &[u8], expire_at: Option<UnixMs>, traits: Traits) -> Entry {
-        let value = match self.view().kind() {
-            Kind::Object => NewValue::Object(self.take_object()),
-            Kind::Int | Kind::Bytes => self.view().embedded(),
-        };
-        Entry::new(key, value, expire_at, traits)
-    }
-
-    /// As `moved_to`, under the same key and with the same traits.
-    pub(super) fn moved_with_expiry(&mut self, expire_at: Option<UnixMs>) -> Entry {
+    /// Makes another entry with the same key, value and traits; an object moves there and leaves the integer 0 here.
+    pub(super) fn moved_to(&mut self, heap: &mut Heap, expire_at: Option<UnixMs>) -> Entry {
         let traits = self.view().traits();
         let object = (self.view().kind() == Kind::Object).then(|| NewValue::Object(self.take_object()));
         let view = self.view();
-        Entry::new(view.key(), object.unwrap_or_else(|| view.embedded()), expire_at, traits)
+        Entry::new(heap, view.key(), object.unwrap_or_else(|| view.embedded()), expire_at, traits)
     }
 
     /// Writes another value and expiry into the block if that leaves its size as it is.

@@ -15,7 +15,8 @@ mod shard;
 mod timer;
 
 pub use db::{Db, Detached, Expire, Old, StrValue, fuzz_db};
-pub use entry::{Entry, EntryMut, EntryRef, Object, Value};
+use entry::Entry;
+pub use entry::{EntryMut, EntryRef, LoneEntry, Object, Value};
 pub use key::{Key, KeyHasher, place_of};
 pub use shard::{Garbage, Shard, ShardStats};
 

@@ -3,13 +3,13 @@
 //! A shard is owned by one thread at a time and may move between threads as a whole. It knows its index but not the
 //! other shards.
 
-use super::{Db, Entry, EntryRef, KeyHasher, Object, UnixMs};
+use super::{Db, EntryRef, KeyHasher, LoneEntry, Object, UnixMs};
 use crate::structs::random::Random;
 use std::sync::Arc;
 
 /// Something whose freeing would take too long on the spot. Dropping it frees it.
 pub enum Garbage {
-    Entry(Entry),
+    Entry(LoneEntry),
     Object(Box<Object>),
     Db(Box<Db>),
 }

@@ -1,5 +1,6 @@
 //! Containers without meaning: they know no command, no key and no clock.
 
+pub mod heap;
 pub mod random;
 pub mod table;
 pub mod wheel;

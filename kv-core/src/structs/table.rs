@@ -600,6 +600,21 @@ impl<T: Item> Table<T> {
         (0..self.buckets).for_each(|index| self.each_of(index, &mut f));
     }
 
+    /// Takes all items out. The buckets stay.
+    pub fn drain(&mut self, mut f: impl FnMut(T)) {
+        for index in 0..self.buckets {
+            if index + 1 < self.buckets {
+                self.prefetch_items(index + 1);
+            }
+            // SAFETY: the chain is alive; `place` was just found in it. The table is whole whenever `f` runs.
+            while let Some(place) = unsafe { self.bucket(index).walk(|_| true) } {
+                // SAFETY: as above.
+                let item = unsafe { self.cut(index, place) };
+                f(item);
+            }
+        }
+    }
+
     fn each_of(&self, index: usize, f: &mut impl FnMut(T::Ref<'_>)) {
         // SAFETY: the chain is alive and borrowed; the views end with the calls.
         unsafe {
@@ -796,20 +811,7 @@ fn low_tag_mask(shift: u32) -> usize {
 
 impl<T: Item> Drop for Table<T> {
     fn drop(&mut self) {
-        for index in 0..self.buckets {
-            if index + 1 < self.buckets {
-                self.prefetch_items(index + 1);
-            }
-            let bucket = self.bucket(index);
-            // SAFETY: each item is in one slot and given back once; the chain is not read after that.
-            unsafe {
-                bucket.walk(|slot| {
-                    drop(T::from_raw(slot.raw()));
-                    false
-                });
-                bucket.clear();
-            }
-        }
+        self.drain(drop);
         for (at, &segment) in self.segments.iter().enumerate() {
             let room = if at == 0 { self.first_room } else { SEGMENT_BUCKETS };
             // SAFETY: allocated with this layout, and not used again.

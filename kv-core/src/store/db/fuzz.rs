@@ -1,6 +1,7 @@
 //! Random calls to two databases, compared with plain maps of keys to values and deadlines.
 
 use super::*;
+use crate::structs::heap::BLOCK_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plays a random sequence of calls against a map and the database's own accounts.
@@ -272,16 +273,18 @@ impl Model {
         let seed = self.seed;
         self.take_expired();
         for (db, plain) in self.dbs.iter_mut().zip(&self.plain) {
-            let (mut bytes, mut ttl_keys, mut keys) = (0, 0, BTreeSet::new());
+            let (mut bytes, mut in_heap, mut ttl_keys, mut keys) = (0, 0, 0, BTreeSet::new());
             db.table.for_each(|entry| {
                 let want = plain.get(entry.key()).unwrap_or_else(|| panic!("seed {seed}: a key that should be gone"));
                 assert_eq!((text_of(entry.value()), entry.expire_at()), (want.text.clone(), want.expire_at));
                 bytes += entry.bytes();
+                in_heap += usize::from(entry.alloc_bytes() <= BLOCK_MAX);
                 ttl_keys += usize::from(entry.expire_at().is_some());
                 assert!(keys.insert(entry.key().to_vec()), "seed {seed}: a key twice");
             });
             assert_eq!((keys.len(), db.len(), db.ttl_keys()), (plain.len(), plain.len(), ttl_keys), "seed {seed}");
             assert_eq!(db.counts.bytes, bytes, "seed {seed}");
+            assert_eq!(db.heap.blocks(), in_heap, "seed {seed}: an entry was not given back");
             let (mut cursor, mut seen) = (0, BTreeSet::new());
             loop {
                 cursor = db.scan(cursor, self.now, |entry| {

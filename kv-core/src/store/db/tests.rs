@@ -295,10 +295,42 @@ fn the_bytes_of_a_database_follow_its_content() {
     for i in 0..keys {
         f.set(&format!("key:{i:012}"), &"v".repeat(32), Expire::Clear);
     }
-    assert_eq!(f.db.counts.bytes, 64 * keys);
+    assert_eq!(f.db.counts.bytes, 56 * keys);
     assert_eq!(f.db.bytes(), f.db.counts.bytes + f.db.table.bytes());
     let old = f.db.take_all();
     assert_eq!((old.len(), f.db.len(), f.db.bytes()), (keys, 0, 0));
+}
+
+#[test]
+fn what_was_found_expired_is_told_even_if_the_database_is_emptied_meanwhile() {
+    let mut f = Fixture::new();
+    let big = "x".repeat(GARBAGE_MIN);
+    for (key, value) in [("small", "v"), ("big", &big)] {
+        f.set(key, value, Expire::At(NOW + 5));
+        assert_eq!(f.get(key, NOW + 5), None);
+    }
+    drop(f.db.take_all());
+    let mut told = Vec::new();
+    f.db.take_expired(|entry| told.push((entry.key().to_vec(), entry.bytes() >= GARBAGE_MIN)));
+    assert_eq!(told, [(b"small".to_vec(), false), (b"big".to_vec(), true)]);
+    assert_eq!(f.db.heap.blocks(), 0);
+    let mut garbage = Vec::new();
+    f.db.take_garbage(&mut garbage);
+    assert_eq!(garbage.len(), 1);
+}
+
+#[test]
+fn a_database_that_is_dropped_gives_all_its_blocks_back() {
+    let mut f = Fixture::new();
+    let long = "k".repeat(3_000);
+    for key in ["a", "b", "due", &long] {
+        f.set(key, &"x".repeat(1 + key.len() * 700), Expire::At(NOW + key.len() as u64));
+    }
+    assert_eq!(f.get("due", NOW + 3), None);
+    let Db { table, heap, expired, .. } = &mut f.db;
+    assert_eq!((heap.blocks(), table.len(), expired.len()), (3, 3, 1), "a long key has a block of its own");
+    f.db.give_back();
+    assert_eq!((f.db.heap.blocks(), f.db.table.len(), f.db.expired.len()), (0, 0, 0));
 }
 
 #[test]

@@ -1,8 +1,54 @@
 use super::*;
 use crate::structs::random::Random;
 
-fn entry(key: &[u8], value: NewValue<'_>, expire_at: Option<UnixMs>) -> Entry {
-    Entry::new(key, value, expire_at, Traits::default())
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+thread_local! {
+    static HEAP: RefCell<Heap> = const { RefCell::new(Heap::new()) };
+}
+
+/// An entry of the test's heap, which finds its way home.
+struct Own(Option<Entry>);
+
+impl Own {
+    fn new(key: &[u8], value: NewValue<'_>, expire_at: Option<UnixMs>, traits: Traits) -> Own {
+        Own(Some(HEAP.with_borrow_mut(|heap| Entry::new(heap, key, value, expire_at, traits))))
+    }
+
+    fn moved_to(&mut self, expire_at: Option<UnixMs>) -> Own {
+        Own(Some(HEAP.with_borrow_mut(|heap| self.as_mut().moved_to(heap, expire_at))))
+    }
+
+    fn into_value(mut self) -> Owned {
+        HEAP.with_borrow_mut(|heap| self.0.take().expect("taken at the end only").into_value(heap))
+    }
+}
+
+impl Deref for Own {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        self.0.as_ref().expect("taken at the end only")
+    }
+}
+
+impl DerefMut for Own {
+    fn deref_mut(&mut self) -> &mut Entry {
+        self.0.as_mut().expect("taken at the end only")
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            HEAP.with_borrow_mut(|heap| entry.free(heap));
+        }
+    }
+}
+
+fn entry(key: &[u8], value: NewValue<'_>, expire_at: Option<UnixMs>) -> Own {
+    Own::new(key, value, expire_at, Traits::default())
 }
 
 fn long(len: usize) -> NewValue<'static> {
@@ -12,18 +58,11 @@ fn long(len: usize) -> NewValue<'static> {
 #[test]
 fn small_entries_fill_their_blocks_without_waste() {
     let key = b"key:000000000001";
-    assert_eq!(entry(key, NewValue::Bytes(&[b'v'; 32]), None).as_ref().shape().value() + 32, 56);
+    assert_eq!(entry(key, NewValue::Bytes(&[b'v'; 32]), None).as_ref().alloc_bytes(), 56);
+    assert_eq!(entry(key, NewValue::Bytes(&[b'v'; 256]), None).as_ref().alloc_bytes(), 280);
     assert_eq!(entry(key, NewValue::Bytes(&[b'v'; 32]), Some(7)).as_ref().alloc_bytes(), 64);
     assert_eq!(entry(key, NewValue::Int(10_000_000), None).as_ref().alloc_bytes(), 32);
     assert_eq!(entry(key, long(5000), None).as_ref().alloc_bytes(), 32);
-}
-
-#[test]
-fn blocks_are_sized_as_allocators_do_it() {
-    let sizes = [1, 16, 17, 128, 129, 160, 161, 192, 256, 257, 320, 321, 512, 513, 640, 1024, 1025, 1280, 65_537];
-    let want = [16, 16, 32, 128, 160, 160, 192, 192, 256, 320, 320, 384, 512, 640, 640, 1024, 1280, 1280, 69_632];
-    assert_eq!(sizes.map(block_size), want);
-    assert_eq!(block_size(0), 0);
 }
 
 /// A value with a life of its own.
@@ -52,22 +91,22 @@ fn an_entry_gives_back_what_it_was_made_of() {
             for traits in [Traits::default(), Traits { deferred: true, raw: true, access: 0xff_ffff }] {
                 for &len in &values {
                     let value = vec![b'v'; len];
-                    let entry = Entry::new(&key, NewValue::Bytes(&value), expire_at, traits);
+                    let entry = Own::new(&key, NewValue::Bytes(&value), expire_at, traits);
                     assert_eq!(entry.as_ref().key(), key);
                     assert_eq!(entry.as_ref().value(), Value::Bytes(&value));
                     assert_eq!(entry.as_ref().expire_at(), expire_at);
                     assert_eq!(entry.as_ref().traits(), traits);
-                    assert_eq!(seen(entry.clone().as_ref()), seen(entry.as_ref()));
+                    assert_eq!(entry.as_ref().to_value().view(), entry.as_ref().value());
                 }
                 for n in [0, -1, i64::MIN, i64::MAX] {
-                    let entry = Entry::new(&key, NewValue::Int(n), expire_at, traits);
+                    let entry = Own::new(&key, NewValue::Int(n), expire_at, traits);
                     assert_eq!((entry.as_ref().value(), entry.as_ref().key()), (Value::Int(n), &key[..]));
-                    assert_eq!(seen(entry.clone().as_ref()), seen(entry.as_ref()));
+                    assert_eq!(entry.as_ref().to_value().view(), entry.as_ref().value());
                 }
-                let entry = Entry::new(&key, long(3000), expire_at, traits);
+                let entry = Own::new(&key, long(3000), expire_at, traits);
                 assert_eq!(entry.as_ref().value(), Value::Object(&Object::Str(vec![b'x'; 3000])));
                 assert_eq!(entry.as_ref().key(), key);
-                assert_eq!(seen(entry.clone().as_ref()), seen(entry.as_ref()));
+                assert_eq!(entry.as_ref().to_value().view(), entry.as_ref().value());
             }
         }
     }
@@ -94,8 +133,8 @@ fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
             (random.below(3), text, expire_at, traits)
         };
         let ((kind, text, expire_at, traits), (kind2, text2, expire_at2, traits2)) = (pick(), pick());
-        let mut entry = Entry::new(&key, value(kind, &text), expire_at, traits);
-        let want = Entry::new(&key, value(kind2, &text2), expire_at2, traits2);
+        let mut entry = Own::new(&key, value(kind, &text), expire_at, traits);
+        let want = Own::new(&key, value(kind2, &text2), expire_at2, traits2);
         let (before, block) = (seen(entry.as_ref()), entry.block);
         let fits = entry.as_ref().alloc_bytes() == want.as_ref().alloc_bytes();
         match entry.as_mut().rewrite(value(kind2, &text2), expire_at2, traits2) {
@@ -113,7 +152,7 @@ fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
         // The same for the expiry alone, which moves key and value.
         let (before, traits) = (copy_of(entry.as_ref().value()), entry.as_ref().traits());
         let was = entry.as_ref().expire_at();
-        let expiry = |entry: &mut Entry, at: Option<UnixMs>| {
+        let expiry = |entry: &mut Own, at: Option<UnixMs>| {
             let done = entry.as_mut().try_set_expiry(at);
             let want = if done { at } else { entry.as_ref().expire_at() };
             assert_eq!(entry.as_ref().expire_at(), want);
@@ -122,7 +161,7 @@ fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
             done
         };
         if !expiry(&mut entry, expire_at) {
-            let moved = entry.as_mut().moved_with_expiry(expire_at);
+            let moved = entry.moved_to(expire_at);
             assert_eq!((moved.as_ref().key(), moved.as_ref().expire_at()), (&key[..], expire_at));
             assert_eq!(copy_of(moved.as_ref().value()), before);
             assert_ne!(moved.as_ref().alloc_bytes(), entry.as_ref().alloc_bytes());
@@ -143,16 +182,34 @@ fn value(kind: u64, text: &[u8]) -> NewValue<'_> {
 }
 
 #[test]
-fn a_value_moves_under_another_key_with_its_object() {
+fn a_value_leaves_its_entry_with_its_object() {
     for value in [NewValue::Int(5), NewValue::Bytes(b"text"), long(2000)] {
         let mut from = entry(b"from", value, Some(9));
         let want = copy_of(from.as_ref().value());
-        let is_object = matches!(from.as_ref().value(), Value::Object(_));
-        let to = from.as_mut().moved_to(&[b't'; 300], None, Traits { raw: true, ..Traits::default() });
-        assert_eq!((to.as_ref().key(), to.as_ref().expire_at()), (&[b't'; 300][..], None));
-        assert_eq!(copy_of(to.as_ref().value()), want);
-        assert!(to.as_ref().is_raw());
-        assert!(!is_object || from.as_ref().value() == Value::Int(0), "what is left has no object");
+        let object = |value: Value<'_>| match value {
+            Value::Object(object) => Some(ptr::from_ref(object)),
+            Value::Int(_) | Value::Bytes(_) => None,
+        };
+        let was = object(from.as_ref().value());
+        let moved = from.moved_to(None);
+        assert_eq!((moved.as_ref().key(), moved.as_ref().expire_at()), (&b"from"[..], None));
+        assert_eq!((copy_of(moved.as_ref().value()), object(moved.as_ref().value())), (want.clone(), was));
+        assert!(was.is_none() || from.as_ref().value() == Value::Int(0), "what is left has no object");
+        let value = moved.into_value();
+        assert_eq!((copy_of(value.view()), object(value.view())), (want, was));
+    }
+}
+
+#[test]
+fn an_entry_that_is_too_large_for_a_heap_can_be_dropped_anywhere() {
+    for (key, value, alone) in [(3000, long(5000), true), (3000, NewValue::Int(1), true), (200, long(5000), false)] {
+        let entry =
+            HEAP.with_borrow_mut(|heap| Entry::new(heap, &vec![b'k'; key], value, None, Traits::default()).into_lone());
+        assert_eq!(entry.is_ok(), alone);
+        match entry {
+            Ok(lone) => std::thread::spawn(move || drop(lone)).join().expect("the thread ends well"),
+            Err(entry) => drop(Own(Some(entry))),
+        }
     }
 }
 
@@ -171,7 +228,7 @@ fn an_object_can_be_changed_in_place() {
 
 #[test]
 fn the_access_bits_do_not_touch_their_neighbours() {
-    let mut entry = Entry::new(b"key", NewValue::Bytes(b"v"), Some(3), Traits { deferred: true, raw: true, access: 0 });
+    let mut entry = Own::new(b"key", NewValue::Bytes(b"v"), Some(3), Traits { deferred: true, raw: true, access: 0 });
     for access in [0xff_ffff, 0, 0xa5_5aa5] {
         entry.as_mut().set_access(access);
         assert_eq!(entry.as_ref().traits(), Traits { deferred: true, raw: true, access });
