@@ -357,6 +357,8 @@ pub struct Connection {
     pub session: Session,
     pub input: Input,
     pub decoder: Decoder,
+    /// Its next request waits for the end of CLIENT PAUSE; it is in the list of those that do.
+    pub held: bool,
     /// Its last request is a walk over all shards: what follows waits until it is answered.
     pub awaits_walk: bool,
     /// How many bytes the unfinished request at the start of the input needs in all, as far as it has said.
@@ -407,6 +409,7 @@ impl Connection {
             session,
             input: Input::default(),
             decoder: Decoder::default(),
+            held: false,
             awaits_walk: false,
             want: 0,
             decoded_to: 0,

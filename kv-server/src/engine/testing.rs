@@ -106,6 +106,10 @@ impl TestServer {
         self.work();
     }
 
+    pub fn wants_input(&mut self, client: Client) -> bool {
+        self.workers[client.worker].wants_input(client.conn)
+    }
+
     /// Sends a text as it is.
     pub fn give(&mut self, client: Client, text: &str) {
         let worker = &mut self.workers[client.worker];
@@ -173,7 +177,7 @@ impl TestServer {
                 worker.disconnected(conn);
             }
         }
-        moved || worker.walks_left()
+        moved
     }
 
     /// Moves the clock, and lets the server work.

@@ -9,8 +9,8 @@ use super::session::Session;
 use super::stats::Figures;
 use crate::config::Config;
 use crossbeam_channel::Receiver;
-use kv_core::command::{Settings, Table};
-use kv_core::resp::{Arg, Limits};
+use kv_core::command::{RowId, Settings, Table};
+use kv_core::resp::{Arg, Limits, Proto};
 use kv_core::store::{KeyHasher, Shard, UnixMs};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,11 +20,9 @@ mod execute;
 #[cfg(feature = "faults")]
 mod left_over;
 mod route;
-mod walks;
 
 pub use duties::Rest;
 use route::Request;
-use walks::Walks;
 
 /// A connection's place at its worker. Given anew only when nothing refers to the old owner any more.
 pub type ConnId = u32;
@@ -47,6 +45,22 @@ enum Publishing {
         next: usize,
         locked: bool,
     },
+}
+
+/// A walk that is cut into slices (KEYS). A connection has one at a time.
+struct Walk {
+    from: usize,
+    dest: Dest,
+    row: RowId,
+    db: usize,
+    proto: Proto,
+    bytes: Vec<u8>,
+    words: Vec<Arg>,
+    cursor: u64,
+    /// The reply so far: whole pieces, and the one being written.
+    pieces: Vec<Vec<u8>>,
+    reply: Vec<u8>,
+    elements: u64,
 }
 
 /// The commands of a turn for which several shards come together.
@@ -111,7 +125,7 @@ pub struct Worker {
     free_joins: Vec<u32>,
     /// For each shard, the part of the command at hand that it runs.
     part_of: Vec<u16>,
-    walks: Walks,
+    walks: VecDeque<Walk>,
     seed: u64,
 
     pub(super) pause: host::Pause,
@@ -185,7 +199,7 @@ impl Worker {
             joins: Vec::new(),
             free_joins: Vec::new(),
             part_of: vec![u16::MAX; shards],
-            walks: Walks::default(),
+            walks: VecDeque::new(),
             seed: seed | 1,
             pause: host::Pause::default(),
             figures: Figures::default(),
@@ -243,10 +257,15 @@ impl Worker {
         self.connections[id as usize].as_mut().expect("the connection is there")
     }
 
-    /// Whether the connection should be read from: not while it has too much in flight or is being closed.
+    /// Whether the connection should be read from: not while it has too much in flight, its requests wait for something, or
+    /// it is being closed.
     pub fn wants_input(&mut self, id: ConnId) -> bool {
         let c = self.connection(id);
-        c.life == Life::Open && c.tickets.len() < REQUESTS_PER_TURN && c.in_flight_bytes < IN_FLIGHT_BYTES
+        c.life == Life::Open
+            && !c.held
+            && (!c.awaits_walk || c.tickets.is_empty())
+            && c.tickets.len() < REQUESTS_PER_TURN
+            && c.in_flight_bytes < IN_FLIGHT_BYTES
     }
 
     /// Where to read to.
@@ -540,12 +559,6 @@ impl Worker {
         self.seed ^= self.seed << 25;
         self.seed ^= self.seed >> 27;
         self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// Whether a walk goes on in the next turn.
-    #[cfg(test)]
-    pub(super) fn walks_left(&self) -> bool {
-        !self.walks.is_empty()
     }
 
     /// Whether nothing is left to answer: no request anywhere, no reply unsent.

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::engine::testing::{Client, TestServer};
+use kv_core::families::testing::show;
 use kv_core::resp::client::Value;
 use kv_core::resp::reply::TEXT_LINE_END;
 
@@ -287,6 +288,35 @@ fn walks_in_a_pipeline_are_each_answered_in_their_place_and_other_clients_meanwh
         assert_eq!(counts(a), [KEYS, KEYS / 10, 1, 0, 1, KEYS]);
         assert_eq!(counts(b), [KEYS / 100, 1]);
     });
+}
+
+#[test]
+fn who_is_held_back_by_a_pause_is_not_read_from_until_it_ends() {
+    with_servers(|server, a, b| {
+        server.run(a, "CLIENT PAUSE 50 WRITE");
+        assert!(server.wants_input(b));
+        server.send(b, "SET k v\r\n");
+        assert!(!server.wants_input(b));
+        assert_eq!(server.run(a, "CLIENT UNPAUSE"), "+OK");
+        assert!(server.wants_input(b));
+        assert_eq!(server.reply(b).map(|value| show(&value)), Some("+OK".into()));
+        server.run(a, "CLIENT PAUSE 50 WRITE");
+        server.send(b, "SET k v\r\n");
+        server.pass(60);
+        assert!(server.wants_input(b));
+    });
+}
+
+#[test]
+fn a_soft_limit_for_longer_than_clocks_count_never_cuts() {
+    let mut server = TestServer::new(1);
+    let (a, b) = (server.connect(0), server.connect(0));
+    server.run(a, "CONFIG SET client-output-buffer-limit \"normal 0 1 18446744073709551615\"");
+    server.deaf.push(b);
+    server.send(b, "PING\r\n");
+    server.pass(2000);
+    server.pass(2000);
+    assert!(!server.is_closed(b));
 }
 
 #[test]

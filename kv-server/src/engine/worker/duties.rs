@@ -46,7 +46,9 @@ impl Worker {
         }
         if !self.held.is_empty() && !self.pause.is_on(self.now) {
             for conn in std::mem::take(&mut self.held) {
-                if self.connections[conn as usize].as_ref().is_some_and(|c| c.life == Life::Open) {
+                let Some(c) = self.connections[conn as usize].as_mut() else { continue };
+                c.held = false;
+                if c.life == Life::Open {
                     self.list(conn);
                 }
             }
@@ -103,7 +105,7 @@ impl Worker {
         c.over_soft_limit_since = if over_soft { c.over_soft_limit_since.or(Some(now)) } else { None };
         self.over_soft_limit |= over_soft;
         let soft_for = c.over_soft_limit_since.map_or(0, |since| now - since);
-        let cut = (limit.hard > 0 && bytes >= limit.hard) || (over_soft && soft_for >= limit.soft_seconds * 1000);
+        let cut = (limit.hard > 0 && bytes >= limit.hard) || (over_soft && soft_for / 1000 >= limit.soft_seconds);
         if cut && matches!(c.life, Life::Open | Life::Closing) {
             self.figures.output_limit_disconnections += 1;
             self.kill(id);

@@ -3,8 +3,7 @@
 use super::super::host::Call;
 use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail};
 use super::super::stats::Figures;
-use super::walks::Walk;
-use super::{ConnId, Worker};
+use super::{ConnId, Walk, Worker};
 use kv_core::command::{
     Args, CommandError, Ctx, Flags, Handler, Join, Known, Outcome, Row, RowId, Settings, Spread, Stores,
 };
@@ -20,6 +19,8 @@ const KEYS_AHEAD: usize = 8;
 
 /// Slices of walks in one turn, each of some 100 us.
 const WALK_SLICES: usize = 2;
+/// Walks under way from which on the next does not begin where it stands, which would take a slice each, but in its turn.
+const WALKS_AT_ONCE: usize = 4;
 
 /// A walk's reply is kept in pieces of about this size.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -118,8 +119,8 @@ impl Worker {
         let row = self.table.row(item.row);
         let (data, words) = batch.request(item);
         match row.spec.handler {
-            Handler::Store(_) if is_walk(row) && !self.walks.may_begin(item.client) => {
-                self.walks.push(walk_of(batch, item, data, words));
+            Handler::Store(_) if is_walk(row) && self.walks.len() >= WALKS_AT_ONCE => {
+                self.walks.push_back(walk_of(batch, item, data, words));
                 true
             }
             Handler::Store(_) => {
@@ -139,7 +140,7 @@ impl Worker {
                     }
                     Outcome::Again(cursor) => {
                         let reply = out.split_off(start);
-                        self.walks.push(Walk { cursor, reply, elements, ..walk_of(batch, item, data, words) });
+                        self.walks.push_back(Walk { cursor, reply, elements, ..walk_of(batch, item, data, words) });
                         true
                     }
                 }
@@ -218,7 +219,7 @@ impl Worker {
     pub(super) fn run_walks(&mut self) {
         for _ in 0..WALK_SLICES {
             let Some(shard) = self.shard.as_mut() else { return };
-            let Some(mut walk) = self.walks.take() else { return };
+            let Some(mut walk) = self.walks.pop_front() else { return };
             let row = self.table.row(walk.row);
             let Handler::Store(handler) = row.spec.handler else { unreachable!("only the store is walked") };
             let mut args = Args::new(&walk.bytes, &walk.words, row.name_words, &self.hasher, Known::NONE);
@@ -234,7 +235,7 @@ impl Worker {
                         let next = Vec::with_capacity(walk.reply.len() + walk.reply.len() / 4);
                         walk.pieces.push(std::mem::replace(&mut walk.reply, next));
                     }
-                    self.walks.put_back(walk);
+                    self.walks.push_back(walk);
                 }
                 Ok(Outcome::Done) => {
                     walk.pieces.push(walk.reply);
@@ -258,7 +259,6 @@ fn is_walk(row: &Row) -> bool {
 /// A walk that has not begun.
 fn walk_of(batch: &Batch, item: &Item, data: &[u8], words: &[Arg]) -> Walk {
     Walk {
-        client: item.client,
         from: batch.from,
         dest: item.dest,
         row: item.row,

@@ -344,11 +344,7 @@ impl Worker {
             c.input.release(&mut self.input_pool);
             if c.end_of_input && !c.undecoded {
                 self.close_after_replies(conn);
-            } else if c.undecoded
-                && c.tickets.len() < REQUESTS_PER_TURN
-                && self.held.last() != Some(&conn)
-                && !c.awaits_walk
-            {
+            } else if c.undecoded && c.tickets.len() < REQUESTS_PER_TURN && !c.held && !c.awaits_walk {
                 self.list(conn);
             }
         } else if failed {
@@ -408,7 +404,9 @@ impl Worker {
             return true;
         }
         if self.pause.holds(row, self.now) {
-            self.held.push(request.conn);
+            if !std::mem::replace(&mut c.held, true) {
+                self.held.push(request.conn);
+            }
             return false;
         }
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
