@@ -247,6 +247,12 @@ impl Tickets {
         self.slots.push_back(slot);
     }
 
+    /// As `ready`, moving a big reply.
+    pub fn ready_owned(&mut self, reply: Vec<u8>) {
+        self.owned += reply.len();
+        self.slots.push_back(Slot::Owned(vec![reply]));
+    }
+
     fn put_by(&mut self, reply: &[u8]) -> Slot {
         let start = self.stash.len();
         self.stash.extend_from_slice(reply);
@@ -481,9 +487,11 @@ mod tests {
         assert_eq!(sent(&mut output), expected);
         let behind = tickets.wait(false);
         tickets.serve_owned(behind, vec![b'y'; 100_000], &mut output);
-        assert_eq!(tickets.bytes(), 100_000);
+        tickets.ready_owned(vec![b'z'; 100_000]);
+        assert_eq!(tickets.bytes(), 200_000);
         tickets.serve(front, b"x", &mut output);
         assert_eq!(tickets.bytes(), 0);
+        assert_eq!(sent(&mut output), [b"x".to_vec(), vec![b'y'; 100_000], vec![b'z'; 100_000]].concat());
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl Joining {
         if self.bytes.capacity() > 16 * MOVE_BYTES {
             self.bytes = Vec::new();
         }
+        if self.order.capacity() > MOVE_BYTES {
+            self.order = Vec::new();
+        }
     }
 
     /// The next key is answered by this part.

@@ -487,7 +487,11 @@ impl Worker {
         }
         let bytes = out.len() - before;
         if !direct {
-            c.tickets.ready(&self.scratch);
+            if bytes >= BIG_REPLY_BYTES {
+                c.tickets.ready_owned(std::mem::take(&mut self.scratch));
+            } else {
+                c.tickets.ready(&self.scratch);
+            }
         }
         if bytes >= BIG_REPLY_BYTES {
             // A turn of big values must not pass the limit by far before the turn's end looks at it.
