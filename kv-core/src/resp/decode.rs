@@ -26,6 +26,7 @@ use std::fmt;
 
 use memchr::memchr;
 
+use super::line::{hex, is_blank, unescape};
 use super::number::parse_i64;
 
 /// An argument: a range of the buffer that the request was decoded from.
@@ -426,11 +427,6 @@ fn split_in_place(line: &mut [u8], start: usize, args: &mut Vec<Arg>) -> Result<
     }
 }
 
-/// What C calls a space.
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
 /// From after the opening quote to after the closing one. Returns the positions to go on from: read, write.
 fn unquote_double(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(usize, usize), DecodeError> {
     loop {
@@ -438,7 +434,7 @@ fn unquote_double(line: &mut [u8], mut read: usize, mut write: usize) -> Result<
             [] => return Err(DecodeError::UnbalancedQuotes),
             [b'"', ..] => return closed(line, read + 1, write),
             [b'\\', b'x', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                (hex_digit(high) << 4 | hex_digit(low), 4)
+                (hex(high) << 4 | hex(low), 4)
             }
             [b'\\', escaped, ..] => (unescape(escaped), 2),
             [byte, ..] => (byte, 1),
@@ -468,24 +464,6 @@ fn closed(line: &[u8], read: usize, write: usize) -> Result<(usize, usize), Deco
     match line.get(read) {
         Some(&byte) if !is_blank(byte) => Err(DecodeError::UnbalancedQuotes),
         _ => Ok((read, write)),
-    }
-}
-
-fn unescape(escaped: u8) -> u8 {
-    match escaped {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 0x08,
-        b'a' => 0x07,
-        other => other,
-    }
-}
-
-fn hex_digit(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
     }
 }
 

@@ -61,7 +61,7 @@ fn take_argument(mut rest: &[u8]) -> Result<(Vec<u8>, &[u8]), UnbalancedQuotes> 
 }
 
 /// What a C locale calls a space.
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
@@ -101,7 +101,8 @@ fn take_single_quoted<'a>(mut rest: &'a [u8], arg: &mut Vec<u8>) -> Result<&'a [
     }
 }
 
-fn unescape(byte: u8) -> u8 {
+/// What a letter after a backslash stands for within double quotes.
+pub(super) fn unescape(byte: u8) -> u8 {
     match byte {
         b'n' => b'\n',
         b'r' => b'\r',
@@ -113,7 +114,7 @@ fn unescape(byte: u8) -> u8 {
 }
 
 /// The value of a hexadecimal digit.
-fn hex(digit: u8) -> u8 {
+pub(super) fn hex(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
         b'a'..=b'f' => digit - b'a' + 10,
