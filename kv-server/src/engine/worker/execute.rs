@@ -12,8 +12,8 @@ use kv_core::store::{KeyHasher, Shard};
 use std::sync::Arc;
 
 /// How far ahead buckets and entries are fetched.
-const BUCKETS_AHEAD: usize = 16;
-const ENTRIES_AHEAD: usize = 8;
+const BUCKETS_AHEAD: usize = 24;
+const ENTRIES_AHEAD: usize = 12;
 /// Of how many keys of one request; its handler fetches the others itself.
 const KEYS_AHEAD: usize = 8;
 

@@ -69,8 +69,8 @@ enum Refusal {
 const BIG_REPLY_BYTES: usize = 64 * 1024;
 
 /// How far ahead buckets and entries are fetched.
-const BUCKETS_AHEAD: usize = 16;
-const ENTRIES_AHEAD: usize = 8;
+const BUCKETS_AHEAD: usize = 24;
+const ENTRIES_AHEAD: usize = 12;
 
 impl Worker {
     /// Turns the bytes of ready connections into requests; when there are very many, the rest waits for the next turn.
