@@ -424,6 +424,11 @@ impl Worker {
         }
     }
 
+    /// After `run_mail` has said no: whether it waits for a turn that another worker is publishing now.
+    pub fn awaits_publishing(&self) -> bool {
+        self.shard.is_some() && !self.queue.is_empty()
+    }
+
     /// Whether mail for the shard waits that cannot be run yet.
     fn is_stalled(&self) -> bool {
         self.shard.is_none() || !self.queue.is_empty()

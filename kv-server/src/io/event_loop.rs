@@ -17,6 +17,9 @@ use std::time::Duration;
 
 pub const WAKE: Token = Token(usize::MAX);
 const EVENTS: usize = 1024;
+/// How often to look again for what another worker is about to do: about two microseconds, less than giving up the core
+/// and getting it back costs.
+const SPINS_MAX: u32 = 100;
 /// Most bytes written to one socket in a turn: the system copies them, and the others wait for that.
 const WRITE_BYTES: usize = 512 * 1024;
 
@@ -26,6 +29,13 @@ pub struct NewConnection {
     pub peer: String,
     pub local: String,
     pub unix_socket: bool,
+}
+
+/// Waits a few nanoseconds for another worker that is about to be ready; false when that has been enough of it.
+fn pause(spins: &mut u32) -> bool {
+    *spins += 1;
+    std::hint::spin_loop();
+    *spins < SPINS_MAX
 }
 
 struct Socket {
@@ -167,14 +177,20 @@ impl EventLoop {
         self.worker.decode();
         self.worker.take_mail();
         self.worker.set_time(self.shared.clock.now_us());
-        while self.worker.run_mail() {}
+        let mut spins = 0;
+        while self.worker.run_mail() || self.worker.awaits_publishing() && pause(&mut spins) {}
         self.worker.run_local();
+        let mut spins = 0;
         loop {
             match self.worker.publish() {
                 Publish::Done => break,
                 Publish::More => {}
                 // The holder only sends a few batches; if it lost its core, this gives it back.
-                Publish::Blocked => std::thread::yield_now(),
+                Publish::Blocked => {
+                    if !pause(&mut spins) {
+                        std::thread::yield_now();
+                    }
+                }
             }
         }
         self.worker.duties(&mut self.garbage);
