@@ -350,6 +350,14 @@ impl Worker {
         c.output.release(pool);
     }
 
+    /// Whether replies of the connection are on their way from other workers and should be here in a moment; not when it
+    /// has `most` bytes to send already, or is being closed.
+    pub fn expects_more(&self, id: ConnId, most: usize) -> bool {
+        self.connections[id as usize]
+            .as_ref()
+            .is_some_and(|c| c.life == Life::Open && !c.tickets.is_empty() && !c.awaits_walk && c.output.len() < most)
+    }
+
     /// Not everything was offered to the socket in this turn.
     pub fn send_later(&mut self, id: ConnId) {
         self.mark_dirty(id);

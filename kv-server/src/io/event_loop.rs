@@ -10,6 +10,7 @@ use crate::engine::{ConnId, Publish, Session, Worker};
 use crossbeam_channel::{Receiver, Sender};
 use kv_core::store::{Garbage, UnixMs};
 use mio::{Events, Poll, Token};
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,9 @@ const EVENTS: usize = 1024;
 /// How often to look again for what another worker is about to do: about two microseconds, less than giving up the core
 /// and getting it back costs.
 const SPINS_MAX: u32 = 100;
+/// How long replies may wait for those behind them, and how many bytes of them.
+const HELD_US: u64 = 500;
+const HELD_BYTES: usize = 16 * 1024;
 /// Most bytes written to one socket in a turn: the system copies them, and the others wait for that.
 const WRITE_BYTES: usize = 512 * 1024;
 
@@ -64,6 +68,8 @@ pub struct EventLoop {
     sockets: Vec<Option<Socket>>,
     readable: Vec<ConnId>,
     dirty: Vec<ConnId>,
+    /// Connections whose output waits for the rest of their pipeline's replies, and since when.
+    held: VecDeque<(ConnId, u64)>,
     garbage: Vec<Garbage>,
 }
 
@@ -84,6 +90,7 @@ impl EventLoop {
             sockets: Vec::new(),
             readable: Vec::new(),
             dirty: Vec::new(),
+            held: VecDeque::new(),
             garbage: Vec::new(),
         }
     }
@@ -157,6 +164,9 @@ impl EventLoop {
                 timeout = Some(Duration::ZERO);
             }
         }
+        if !self.held.is_empty() {
+            timeout = Some(timeout.map_or(Duration::from_millis(1), |t| t.min(Duration::from_millis(1))));
+        }
         if timeout != Some(Duration::ZERO) {
             net.falls_asleep(id);
             if self.worker.has_mail() || !self.incoming.is_empty() || self.shared.is_stopping() {
@@ -200,10 +210,23 @@ impl EventLoop {
         }
         let mut dirty = std::mem::take(&mut self.dirty);
         self.worker.take_dirty(&mut dirty);
+        let now_us = self.shared.clock.now_us();
         for &id in &dirty {
-            self.flush(id);
+            // The rest of a pipeline is on its way from other workers: one write for all of it, if it does not take long.
+            if self.worker.expects_more(id, HELD_BYTES) {
+                self.held.push_back((id, now_us));
+            } else {
+                self.flush(id);
+            }
         }
         self.dirty = dirty;
+        while let Some(&(id, since)) = self.held.front() {
+            if since + HELD_US > now_us && self.worker.expects_more(id, HELD_BYTES) {
+                break;
+            }
+            self.held.pop_front();
+            self.flush(id);
+        }
     }
 
     fn accept(&mut self, mut new: NewConnection) {
