@@ -4,4 +4,7 @@
 
 pub mod hll;
 pub mod lcs;
+pub mod limits;
 pub mod pattern;
+
+pub use limits::{Limits, ListNodeLimit};
