@@ -1,7 +1,10 @@
 //! Containers without meaning: they know no command, no key and no clock.
 
+pub mod dict;
 pub mod heap;
 pub mod packed;
 pub mod random;
+mod segments;
+pub mod slab;
 pub mod table;
 pub mod wheel;
