@@ -79,7 +79,7 @@ fn main() {
     let mut bench = Bench {
         shard: Shard::new(0, 16, Arc::clone(&hasher), 1),
         hasher,
-        settings: Settings { string_max: 512 << 20, hll_sparse_max: 3000 },
+        settings: Settings { string_max: 512 << 20, hll_sparse_max: 3000, limits: kv_core::types::Limits::default() },
         out: Vec::new(),
         hashes: Vec::new(),
     };

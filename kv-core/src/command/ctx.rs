@@ -1,7 +1,9 @@
 //! What a handler sees of the world: the shards of its keys, the time, its session's database.
 
-use super::Event;
-use crate::store::{Db, Detached, EntryRef, Expire, Key, Shard, StrValue, UnixMs};
+use super::{CommandError, Event};
+use crate::store::{Collection, Db, Detached, EntryRef, Expire, Key, Shard, StrValue, UnixMs, WrongType};
+use crate::structs::random::Random;
+use crate::types::Limits;
 use std::ops::Range;
 
 /// How a handler ended.
@@ -27,6 +29,7 @@ pub struct Settings {
     pub string_max: usize,
     /// Largest sparse HyperLogLog, bytes (`hll-sparse-max-bytes`).
     pub hll_sparse_max: usize,
+    pub limits: Limits,
 }
 
 /// Takes the database, the key and what happened to it.
@@ -125,6 +128,95 @@ impl<'a> Ctx<'a> {
     pub fn find(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
         let now = self.now;
         self.db(key).get(key, now)
+    }
+
+    /// The shard of a key, for looking only.
+    ///
+    /// Panics: as `shard`.
+    fn shard_ref(&self, key: Key<'_>) -> &Shard {
+        match &self.stores {
+            Stores::One(shard) => shard,
+            Stores::Many(shards) => {
+                let index = shards[0].hasher.place_key(key, self.shards);
+                let at = shards.binary_search_by_key(&index, |s| s.index).expect("the key's shard takes part");
+                &shards[at]
+            }
+        }
+    }
+
+    /// The collection at a key, for a command that tells something about it, as `read`; `None` when there is no such key.
+    ///
+    /// Errors: WRONGTYPE.
+    #[inline]
+    pub fn view<C: Collection>(&mut self, key: Key<'_>) -> Result<Option<C::Ref<'_>>, CommandError> {
+        self.read(key).map(|entry| C::view(entry.value()).ok_or(CommandError::WrongType)).transpose()
+    }
+
+    /// As `view`, without any effect, so that several keys may be looked at together.
+    ///
+    /// Errors: WRONGTYPE.
+    #[inline]
+    pub fn peek<C: Collection>(&self, key: Key<'_>) -> Result<Option<C::Ref<'_>>, CommandError> {
+        self.peek_entry(key).map(|entry| C::view(entry.value()).ok_or(CommandError::WrongType)).transpose()
+    }
+
+    /// The entry of a key, without any effect.
+    #[inline]
+    pub fn peek_entry(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        self.shard_ref(key).dbs[self.db_index].peek(key, self.now)
+    }
+
+    /// Whether there is such a key; without any effect.
+    pub fn exists(&self, key: Key<'_>) -> bool {
+        self.peek_entry(key).is_some()
+    }
+
+    /// Changes the collection at a key in place and keeps its expiry; `None` when there is no such key. A collection that
+    /// is empty afterwards goes with its key (streams stay).
+    ///
+    /// Errors: WRONGTYPE; `f` is not called then.
+    #[inline]
+    pub fn edit<C: Collection, R>(
+        &mut self,
+        key: Key<'_>,
+        f: impl FnOnce(&mut C, &Limits) -> R,
+    ) -> Result<Option<R>, CommandError> {
+        let (now, limits) = (self.now, &self.settings.limits);
+        self.db(key).edit(key, false, now, |value| f(value, limits)).map_err(|WrongType| CommandError::WrongType)
+    }
+
+    /// As `edit`, with an empty collection when there is no such key.
+    ///
+    /// Errors: WRONGTYPE; `f` is not called then.
+    #[inline]
+    pub fn edit_or_new<C: Collection, R>(
+        &mut self,
+        key: Key<'_>,
+        f: impl FnOnce(&mut C, &Limits) -> R,
+    ) -> Result<R, CommandError> {
+        let (now, limits) = (self.now, &self.settings.limits);
+        match self.db(key).edit(key, true, now, |value| f(value, limits)) {
+            Ok(Some(result)) => Ok(result),
+            Ok(None) => unreachable!("it is made when it is not there"),
+            Err(WrongType) => Err(CommandError::WrongType),
+        }
+    }
+
+    /// Stores a collection without expiry, whatever was there; an empty one removes the key. Says whether there was one.
+    pub fn store_new<C: Collection>(&mut self, key: Key<'_>, value: C) -> bool {
+        let now = self.now;
+        self.db(key).store(key, value, Expire::Clear, now).existed
+    }
+
+    /// A source of random numbers of its own.
+    pub fn random(&mut self) -> Random {
+        Random::new(self.this_shard().random.next_u64())
+    }
+
+    /// Up to which size collections stay packed.
+    #[inline]
+    pub fn limits(&self) -> &'a Limits {
+        &self.settings.limits
     }
 
     /// Stores a string, whatever was there.

@@ -3,7 +3,7 @@
 //! Walks (KEYS, SCAN) work in slices: KEYS returns `Again` and goes on in a later turn, SCAN lets the client come again.
 //! Whole databases (FLUSHDB, FLUSHALL, SWAPDB) change hands without being looked at.
 
-use super::{prefetch_groups, text};
+use super::prefetch_groups;
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, Outcome, Spread, StoreFn,
     row,
@@ -11,7 +11,7 @@ use crate::command::{
 use crate::resp::{Reply, number};
 use crate::store::entry::ACCESS_BITS;
 use crate::store::{Db, EntryRef, Key, Shard, UnixMs, Value};
-use crate::types::pattern;
+use crate::types::{Limits, pattern};
 use Outcome::Done;
 
 const READ_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
@@ -522,9 +522,10 @@ fn expiry(
 
 /// A type's name, as TYPE and SCAN know it.
 fn type_name(entry: EntryRef<'_>) -> &'static str {
-    match text(entry, &mut itoa::Buffer::new()) {
-        Ok(_) => "string",
-        Err(_) => unreachable!("there are only strings"),
+    match entry.value() {
+        Value::Int(_) | Value::Bytes(_) => "string",
+        Value::Packed(form, _) => form.type_name(),
+        Value::Object(object) => object.type_name(),
     }
 }
 
@@ -763,21 +764,24 @@ fn wait(_ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
 /// Redis keeps strings up to this many bytes in one block with the object and calls that form `embstr`.
 const EMBSTR_MAX: usize = 44;
 
-/// Reply: bulk `int`, `embstr` or `raw`, by Redis's rules; nil when there is no such key.
+/// Reply: bulk, one of Redis's names (a string is `int`, `embstr` or `raw`, by Redis's rules); nil when there is no such key.
 fn object_encoding(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let key = args.key()?;
+    let limits = ctx.limits();
     match ctx.read(key) {
         None => reply.nil(),
-        Some(entry) => reply.bulk(encoding(entry).as_bytes()),
+        Some(entry) => reply.bulk(encoding(entry, limits).as_bytes()),
     }
     Ok(Done)
 }
 
-fn encoding(entry: EntryRef<'_>) -> &'static str {
+fn encoding(entry: EntryRef<'_>, limits: &Limits) -> &'static str {
     match entry.value() {
         Value::Int(_) => "int",
         Value::Bytes(bytes) if bytes.len() <= EMBSTR_MAX && !entry.is_raw() => "embstr",
-        Value::Bytes(_) | Value::Object(_) => "raw",
+        Value::Bytes(_) => "raw",
+        Value::Packed(form, _) => form.encoding(),
+        Value::Object(object) => object.encoding(limits),
     }
 }
 

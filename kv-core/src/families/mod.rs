@@ -26,6 +26,7 @@ pub(crate) fn text<'a>(entry: EntryRef<'a>, digits: &'a mut itoa::Buffer) -> Res
         Value::Bytes(bytes) => Ok(bytes),
         Value::Int(number) => Ok(digits.format(number).as_bytes()),
         Value::Object(Object::Str(bytes)) => Ok(bytes),
+        Value::Packed(..) => Err(CommandError::WrongType),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::command::{
 use crate::resp::client::{self, ReplyDecoder, Value};
 use crate::resp::{Arg, Proto, Reply, line};
 use crate::store::{Key, KeyHasher, Shard, UnixMs};
+use crate::types::Limits;
 use std::sync::Arc;
 
 pub struct World {
@@ -41,7 +42,7 @@ impl World {
         World {
             shards: (0..shards).map(shard).collect(),
             hasher,
-            settings: Settings { string_max: 512 << 20, hll_sparse_max: 3000 },
+            settings: Settings { string_max: 512 << 20, hll_sparse_max: 3000, limits: Limits::default() },
             now: 1_700_000_000_000,
             db: 0,
             proto: Proto::Resp2,

@@ -9,7 +9,7 @@
 //! **Memory.** All entries of a database, in `table` and `expired`, have their blocks in its `heap`, and go back there
 //! before they leave it: what waits in `garbage` are values, and entries too large for the heap.
 //!
-//! A database knows nothing of commands, and of types only as much as strings need.
+//! A database knows nothing of commands, and of types only as much as strings and the trait `Collection` need.
 
 mod fuzz;
 #[cfg(test)]
@@ -18,7 +18,7 @@ mod tests;
 pub use self::fuzz::fuzz_db;
 use super::entry::{EMBED_MAX, NewValue, Owned, Traits};
 use super::timer::Timer;
-use super::{Entry, EntryRef, Garbage, Key, KeyHasher, Object, UnixMs, Value};
+use super::{Collection, Entry, EntryRef, Garbage, Key, KeyHasher, Object, UnixMs, Value, WrongType};
 use crate::resp::number;
 use crate::structs::heap::Heap;
 use crate::structs::random::Random;
@@ -133,6 +133,25 @@ fn plain(bytes: &[u8]) -> NewValue<'_> {
         NewValue::Bytes(bytes)
     } else {
         NewValue::Object(Box::new(Object::Str(bytes.to_vec())))
+    }
+}
+
+/// Calls `f` with the form in which a collection is stored; the buffer of an embedded one is kept for the next.
+#[inline]
+fn with_form<C: Collection, R>(value: C, scratch: &mut Vec<u8>, f: impl FnOnce(NewValue<'_>) -> R) -> R {
+    match value.into_packed() {
+        Ok((form, mut bytes)) if bytes.len() <= EMBED_MAX => {
+            let result = f(NewValue::Packed(form, &bytes));
+            bytes.clear();
+            bytes.shrink_to(2 * EMBED_MAX);
+            *scratch = bytes;
+            result
+        }
+        Ok((form, bytes)) => match C::from_packed(form, bytes) {
+            Ok(value) => f(NewValue::Object(Box::new(value.into_object()))),
+            Err(_) => unreachable!("a value's own form"),
+        },
+        Err(value) => f(NewValue::Object(Box::new(value.into_object()))),
     }
 }
 
@@ -269,7 +288,7 @@ impl Db {
             match slot.get().value() {
                 Value::Int(n) => number::push_i64(&mut text, n),
                 Value::Bytes(bytes) => text.extend_from_slice(bytes),
-                Value::Object(_) => unreachable!("handled above"),
+                Value::Packed(..) | Value::Object(_) => panic!("the caller has looked at the type"),
             }
         }
         let result = f(&mut text);
@@ -282,6 +301,87 @@ impl Db {
             self.put(key, NewValue::Object(Box::new(Object::Str(text))), true, Expire::Keep, now);
         }
         result
+    }
+
+    /// Changes a collection with `f`, and keeps its expiry; when there is no such key, an empty one if `create` says so. One
+    /// that is empty afterwards goes, with its key.
+    ///
+    /// Reply: what `f` returned; `None` when there was nothing to change.
+    /// Errors: the key holds another type; nothing is changed then, and `f` is not called.
+    pub fn edit<C: Collection, R>(
+        &mut self,
+        key: Key<'_>,
+        create: bool,
+        now: UnixMs,
+        f: impl FnOnce(&mut C) -> R,
+    ) -> Result<Option<R>, WrongType> {
+        let Db { table, heap, counts, garbage, hasher, text, .. } = self;
+        let found = table.find_mut(key.hash, |entry| entry.key() == key.bytes);
+        let Some(mut slot) = found.filter(|slot| !slot.get().is_due(now)) else {
+            if !create {
+                return Ok(None);
+            }
+            let mut value = C::default();
+            let result = f(&mut value);
+            if C::KEPT_EMPTY || !value.is_empty() {
+                self.store(key, value, Expire::Keep, now);
+            }
+            return Ok(Some(result));
+        };
+        let before = slot.get().bytes();
+        let (result, value) = match slot.get().value() {
+            Value::Int(_) | Value::Bytes(_) => return Err(WrongType),
+            Value::Packed(form, bytes) => {
+                let mut buffer = std::mem::take(text);
+                buffer.extend_from_slice(bytes);
+                let mut value = C::from_packed(form, buffer).map_err(|buffer| {
+                    *text = buffer;
+                    text.clear();
+                    WrongType
+                })?;
+                (f(&mut value), Some(value))
+            }
+            Value::Object(_) => {
+                let mut entry = slot.get_mut();
+                let value = entry.object().and_then(C::of).ok_or(WrongType)?;
+                let result = f(value);
+                let gone = value.is_empty() && !C::KEPT_EMPTY;
+                if !gone {
+                    entry.set_access(access_at(now));
+                    counts.bytes = counts.bytes + slot.get().bytes() - before;
+                    return Ok(Some(result));
+                }
+                counts.bytes = counts.bytes + slot.get().bytes() - before;
+                (result, None)
+            }
+        };
+        let Some(value) = value.filter(|value| C::KEPT_EMPTY || !value.is_empty()) else {
+            let entry = slot.remove(|entry| hasher.hash(entry.key()));
+            counts.sub(entry.as_ref());
+            dispose(heap, garbage, entry);
+            return Ok(Some(result));
+        };
+        counts.sub(slot.get());
+        with_form(value, text, |value| {
+            let (expire_at, traits) = (slot.get().expire_at(), slot.get().traits());
+            let traits = Traits { access: access_at(now), ..traits };
+            if let Err(value) = slot.get_mut().rewrite(value, expire_at, traits) {
+                slot.replace(Entry::new(heap, key.bytes, value, expire_at, traits)).free(heap);
+            }
+        });
+        counts.add(slot.get());
+        Ok(Some(result))
+    }
+
+    /// Stores a collection, whatever was there; an empty one removes the key.
+    pub fn store<C: Collection>(&mut self, key: Key<'_>, value: C, expire: Expire, now: UnixMs) -> Old {
+        if value.is_empty() && !C::KEPT_EMPTY {
+            return Old { existed: self.remove(key, now) };
+        }
+        let mut scratch = std::mem::take(&mut self.text);
+        let old = with_form(value, &mut scratch, |value| self.put(key, value, false, expire, now));
+        self.text = scratch;
+        old
     }
 
     fn put(&mut self, key: Key<'_>, value: NewValue<'_>, raw: bool, expire: Expire, now: UnixMs) -> Old {
@@ -373,6 +473,10 @@ impl Db {
             Owned::Bytes(text) => {
                 bytes = text;
                 NewValue::Bytes(&bytes)
+            }
+            Owned::Packed(form, packed) => {
+                bytes = packed;
+                NewValue::Packed(form, &bytes)
             }
         };
         let entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, ..traits });

@@ -6,8 +6,8 @@
 //!              24 bits  u8           u16            if EXPIRES     if LONG
 //! ```
 //!
-//! An integer is stored as 8 bytes, a string up to `EMBED_MAX` as its bytes, everything else as a pointer to an
-//! `Object`. Nothing but the header is aligned. The block's size is a function of the header (`heap::block_size` of what
+//! An integer is stored as 8 bytes; a string and a packed collection up to `EMBED_MAX` as its bytes, the kind telling the
+//! collection's form; everything else as a pointer to an `Object`. Nothing but the header is aligned. The block's size is a function of the header (`heap::block_size` of what
 //! is in it): so it need not be stored, and a value may be changed in place whenever the size of the block stays the same.
 //!
 //! Blocks belong to a `Heap`, and an entry does not know which: it is given back to it with `free`, never dropped. One
@@ -22,6 +22,7 @@
 use super::UnixMs;
 use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
+use crate::types::Limits;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -47,11 +48,57 @@ const RAW: u8 = 8;
 pub const ACCESS_BITS: u32 = 24;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 enum Kind {
-    Int = 0,
-    Bytes = 1,
-    Object = 2,
+    Int,
+    Bytes,
+    Object,
+    Packed(Form),
+}
+
+impl Kind {
+    #[inline]
+    const fn code(self) -> u8 {
+        match self {
+            Kind::Int => 0,
+            Kind::Bytes => 1,
+            Kind::Object => 2,
+            Kind::Packed(form) => 3 + form as u8,
+        }
+    }
+}
+
+/// Which collection the bytes of a packed value are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Form {
+    Hash,
+    List,
+    Set,
+    /// A set of integers alone.
+    SetInts,
+    ZSet,
+}
+
+impl Form {
+    const ALL: [Form; 5] = [Form::Hash, Form::List, Form::Set, Form::SetInts, Form::ZSet];
+
+    /// The type, in the words of TYPE.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Form::Hash => "hash",
+            Form::List => "list",
+            Form::Set | Form::SetInts => "set",
+            Form::ZSet => "zset",
+        }
+    }
+
+    /// The form, in the words of OBJECT ENCODING.
+    pub fn encoding(self) -> &'static str {
+        match self {
+            Form::Hash | Form::List | Form::Set | Form::ZSet => "listpack",
+            Form::SetInts => "intset",
+        }
+    }
 }
 
 /// A value that does not fit into the entry.
@@ -62,6 +109,20 @@ pub enum Object {
 }
 
 impl Object {
+    /// The type, in the words of TYPE.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Object::Str(_) => "string",
+        }
+    }
+
+    /// The form, in the words of OBJECT ENCODING.
+    pub fn encoding(&self, _limits: &Limits) -> &'static str {
+        match self {
+            Object::Str(_) => "raw",
+        }
+    }
+
     /// Bytes of memory held, the object's own block included.
     pub fn bytes(&self) -> usize {
         system_size(size_of::<Object>())
@@ -76,6 +137,7 @@ impl Object {
 pub enum Value<'a> {
     Int(i64),
     Bytes(&'a [u8]),
+    Packed(Form, &'a [u8]),
     Object(&'a Object),
 }
 
@@ -85,6 +147,8 @@ pub(super) enum NewValue<'a> {
     Int(i64),
     /// At most `EMBED_MAX` bytes.
     Bytes(&'a [u8]),
+    /// At most `EMBED_MAX` bytes.
+    Packed(Form, &'a [u8]),
     Object(Box<Object>),
 }
 
@@ -93,13 +157,14 @@ impl NewValue<'_> {
         match self {
             NewValue::Int(_) => Kind::Int,
             NewValue::Bytes(_) => Kind::Bytes,
+            NewValue::Packed(form, _) => Kind::Packed(*form),
             NewValue::Object(_) => Kind::Object,
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            NewValue::Bytes(bytes) => bytes.len(),
+            NewValue::Bytes(bytes) | NewValue::Packed(_, bytes) => bytes.len(),
             NewValue::Int(_) | NewValue::Object(_) => 8,
         }
     }
@@ -111,6 +176,7 @@ pub(super) enum Owned {
     Int(i64),
     /// At most `EMBED_MAX` bytes.
     Bytes(Box<[u8]>),
+    Packed(Form, Box<[u8]>),
     Object(Box<Object>),
 }
 
@@ -119,6 +185,7 @@ impl Owned {
         match self {
             Owned::Int(n) => Value::Int(*n),
             Owned::Bytes(bytes) => Value::Bytes(bytes),
+            Owned::Packed(form, bytes) => Value::Packed(*form, bytes),
             Owned::Object(object) => Value::Object(object),
         }
     }
@@ -251,6 +318,7 @@ impl Entry {
         let value = match self.as_ref().value() {
             Value::Int(n) => Owned::Int(n),
             Value::Bytes(bytes) => Owned::Bytes(bytes.into()),
+            Value::Packed(form, bytes) => Owned::Packed(form, bytes.into()),
             Value::Object(_) => Owned::Object(self.as_mut().take_object()),
         };
         self.free(heap);
@@ -312,7 +380,8 @@ impl<'a> EntryRef<'a> {
         match self.read::<1>(AT_KIND)[0] {
             0 => Kind::Int,
             1 => Kind::Bytes,
-            _ => Kind::Object,
+            2 => Kind::Object,
+            form => Kind::Packed(Form::ALL[usize::from(form - 3)]),
         }
     }
 
@@ -342,6 +411,7 @@ impl<'a> EntryRef<'a> {
         match self.kind() {
             Kind::Int => Value::Int(i64::from_le_bytes(self.read(shape.value()))),
             Kind::Bytes => Value::Bytes(self.slice(shape.value(), shape.value_len)),
+            Kind::Packed(form) => Value::Packed(form, self.slice(shape.value(), shape.value_len)),
             // SAFETY: the pointer is that of a Box owned by the entry, which is borrowed for 'a.
             Kind::Object => Value::Object(unsafe { &*self.object_at(shape.value()) }),
         }
@@ -352,6 +422,7 @@ impl<'a> EntryRef<'a> {
         match self.value() {
             Value::Int(n) => NewValue::Int(n),
             Value::Bytes(bytes) => NewValue::Bytes(bytes),
+            Value::Packed(form, bytes) => NewValue::Packed(form, bytes),
             Value::Object(_) => unreachable!("objects are moved or cloned by the caller"),
         }
     }
@@ -394,6 +465,7 @@ impl<'a> EntryRef<'a> {
         match self.value() {
             Value::Int(n) => Owned::Int(n),
             Value::Bytes(bytes) => Owned::Bytes(bytes.into()),
+            Value::Packed(form, bytes) => Owned::Packed(form, bytes.into()),
             Value::Object(object) => Owned::Object(Box::new(object.clone())),
         }
     }
@@ -413,7 +485,7 @@ impl<'a> EntryRef<'a> {
     pub fn bytes(self) -> usize {
         self.alloc_bytes()
             + match self.kind() {
-                Kind::Int | Kind::Bytes => 0,
+                Kind::Int | Kind::Bytes | Kind::Packed(_) => 0,
                 // SAFETY: as in `value`.
                 Kind::Object => unsafe { &*self.object_at(self.shape().value()) }.bytes(),
             }
@@ -465,7 +537,7 @@ impl<'a> EntryMut<'a> {
         unsafe {
             let object = Box::from_raw(view.object_at(at));
             self.block.as_ptr().add(at).cast::<[u8; 8]>().write([0; 8]);
-            self.block.as_ptr().add(AT_KIND).write(Kind::Int as u8);
+            self.block.as_ptr().add(AT_KIND).write(Kind::Int.code());
             object
         }
     }
@@ -538,7 +610,7 @@ unsafe fn write_header(block: NonNull<u8>, shape: &Shape, kind: Kind, access: u3
     let [low, high] = value_len.to_le_bytes();
     // SAFETY: as promised; the long lengths end where the key begins.
     unsafe {
-        block.as_ptr().cast::<[u8; 8]>().write([kind as u8, shape.flags, a, b, c, key_len, low, high]);
+        block.as_ptr().cast::<[u8; 8]>().write([kind.code(), shape.flags, a, b, c, key_len, low, high]);
         if long {
             let [key_len, value_len] = [shape.key_len as u32, shape.value_len as u32].map(u32::to_le_bytes);
             block.as_ptr().add(shape.key - 8).cast::<[[u8; 4]; 2]>().write([key_len, value_len]);
@@ -563,7 +635,9 @@ unsafe fn write_value(block: NonNull<u8>, shape: &Shape, value: NewValue<'_>) {
         let to = block.as_ptr().add(shape.value());
         match value {
             NewValue::Int(n) => to.cast::<[u8; 8]>().write(n.to_le_bytes()),
-            NewValue::Bytes(bytes) => ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()),
+            NewValue::Bytes(bytes) | NewValue::Packed(_, bytes) => {
+                ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len())
+            }
             NewValue::Object(object) => to.cast::<*mut Object>().write_unaligned(Box::into_raw(object)),
         }
     }

@@ -48,6 +48,11 @@ impl KeyHasher {
         xxh3_64_with_secret(bytes, &self.secret)
     }
 
+    /// A seed for the hashes within collections, as unknown to outsiders as that of keys.
+    pub fn member_seed(&self) -> u64 {
+        self.hash(b"members of collections")
+    }
+
     /// The shard of a key: by its {tag} if it has one, as in Redis Cluster, else by the whole key.
     pub fn place(&self, key: &[u8], shards: usize) -> usize {
         place_of(self.hash(tag(key).unwrap_or(key)), shards)

@@ -8,15 +8,17 @@
 //! Time comes in as an argument. What was removed because it expired, and what is too big to be freed on the spot, is
 //! collected and picked up by the engine.
 
+mod collection;
 mod db;
 pub mod entry;
 mod key;
 mod shard;
 mod timer;
 
+pub use collection::{Collection, WrongType};
 pub use db::{Db, Detached, Expire, Old, StrValue, fuzz_db};
 use entry::Entry;
-pub use entry::{EntryMut, EntryRef, LoneEntry, Object, Value};
+pub use entry::{EntryMut, EntryRef, Form, LoneEntry, Object, Value};
 pub use key::{Key, KeyHasher, place_of};
 pub use shard::{Garbage, Shard, ShardStats};
 

@@ -30,7 +30,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use kv_core::types::pattern;
+use kv_core::types::{Limits, pattern};
 
 pub use args::{Start, parse_args};
 pub use docs::{help_text, options_markdown};
@@ -68,6 +68,9 @@ pub struct Config {
     pub shards: u16,
     pub databases: u32,
     pub hll_sparse_max_bytes: u64,
+    /// All but the size of list nodes, which is kept as it was given, and the seed.
+    pub limits: Limits,
+    pub list_max_listpack_size: i32,
     pub dir: PathBuf,
     pub loglevel: LogLevel,
     /// None is standard output.
@@ -95,6 +98,8 @@ impl Default for Config {
             shards: 0,
             databases: 16,
             hll_sparse_max_bytes: 3000,
+            limits: Limits::default(),
+            list_max_listpack_size: -2,
             dir: PathBuf::from("."),
             loglevel: LogLevel::Notice,
             logfile: None,
@@ -147,8 +152,11 @@ impl Config {
 
     /// As [`Config::get`] for several patterns; an option that matches more than one is given once.
     pub fn get_matching(&self, patterns: &[&[u8]]) -> Vec<(&'static str, String)> {
-        let wanted = |row: &&Row| patterns.iter().any(|p| pattern::matches_ignoring_case(p, row.name.as_bytes()));
-        ROWS.iter().filter(wanted).map(|row| (row.name, row.show(self))).collect()
+        let wanted = |name: &str| patterns.iter().any(|p| pattern::matches_ignoring_case(p, name.as_bytes()));
+        let names =
+            |row: &'static Row| [Some(row.name), row.older_name].into_iter().flatten().map(move |name| (name, row));
+        let found = ROWS.iter().flat_map(names).filter(|(name, _)| wanted(name));
+        found.map(|(name, row)| (name, row.show(self))).collect()
     }
 
     /// CONFIG SET: all pairs of name and value, or, after an error, none.

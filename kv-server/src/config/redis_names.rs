@@ -21,11 +21,11 @@ pub(super) const KNOWN_TO_REDIS: &[&str] = &[
     "cluster-require-full-coverage", "cluster-slave-no-failover", "cluster-slave-validity-factor",
     "cluster-slot-stats-enabled", "crash-log-enabled", "crash-memcheck-enabled", "dbfilename", "disable-thp",
     "dynamic-hz", "enable-debug-command", "enable-module-command", "enable-protected-configs",
-    "hash-max-listpack-entries", "hash-max-listpack-value", "hash-max-ziplist-entries", "hash-max-ziplist-value",
+    
     "hide-user-data-from-log", "hz", "ignore-warnings", "io-threads", "io-threads-do-reads", "jemalloc-bg-thread",
     "latency-monitor-threshold", "latency-tracking", "latency-tracking-info-percentiles", "lazyfree-lazy-eviction",
     "lazyfree-lazy-expire", "lazyfree-lazy-server-del", "lazyfree-lazy-user-del", "lazyfree-lazy-user-flush",
-    "lfu-decay-time", "lfu-log-factor", "list-compress-depth", "list-max-listpack-size", "list-max-ziplist-size",
+    "lfu-decay-time", "lfu-log-factor", 
     "loadmodule", "locale-collate", "lua-time-limit", "masterauth", "masteruser", "max-new-connections-per-cycle",
     "max-new-tls-connections-per-cycle", "maxmemory-clients", "maxmemory-eviction-tenacity", "maxmemory-samples",
     "min-replicas-max-lag", "min-replicas-to-write", "min-slaves-max-lag", "min-slaves-to-write",
@@ -37,17 +37,17 @@ pub(super) const KNOWN_TO_REDIS: &[&str] = &[
     "replica-announce-ip", "replica-announce-port", "replica-announced", "replica-full-sync-buffer-limit",
     "replica-ignore-disk-write-errors", "replica-ignore-maxmemory", "replica-lazy-flush", "replica-priority",
     "replica-read-only", "replica-serve-stale-data", "replicaof", "sanitize-dump-payload", "server-cpulist",
-    "server_cpulist", "set-max-intset-entries", "set-max-listpack-entries", "set-max-listpack-value",
+    "server_cpulist", 
     "set-proc-title", "shutdown-on-sigint", "shutdown-on-sigterm", "shutdown-timeout", "slave-announce-ip",
     "slave-announce-port", "slave-ignore-maxmemory", "slave-lazy-flush", "slave-priority", "slave-read-only",
     "slave-serve-stale-data", "slaveof", "slowlog-log-slower-than", "slowlog-max-len", "socket-mark-id",
-    "stop-writes-on-bgsave-error", "stream-node-max-bytes", "stream-node-max-entries", "supervised", "syslog-enabled",
+    "stop-writes-on-bgsave-error", "supervised", "syslog-enabled",
     "syslog-facility", "syslog-ident", "tls-auth-clients", "tls-ca-cert-dir", "tls-ca-cert-file", "tls-cert-file",
     "tls-ciphers", "tls-ciphersuites", "tls-client-cert-file", "tls-client-key-file", "tls-client-key-file-pass",
     "tls-cluster", "tls-dh-params-file", "tls-key-file", "tls-key-file-pass", "tls-port", "tls-prefer-server-ciphers",
     "tls-protocols", "tls-replication", "tls-session-cache-size", "tls-session-cache-timeout", "tls-session-caching",
-    "tracking-table-max-keys", "user", "vset-force-single-threaded-execution", "zset-max-listpack-entries",
-    "zset-max-listpack-value", "zset-max-ziplist-entries", "zset-max-ziplist-value",
+    "tracking-table-max-keys", "user", "vset-force-single-threaded-execution", 
+    
 ];
 
 /// The name as Redis writes it, if Redis has such an option; letters of either case.

@@ -4,12 +4,14 @@
 //! a setter sees only values within the row's limits.
 
 use super::Config;
-use super::value::{parse_choice, parse_int, parse_memory, parse_octal, parse_yes_no, show_memory};
+use super::value::{parse_choice, parse_int, parse_memory, parse_octal, parse_signed, parse_yes_no, show_memory};
 
 /// One option.
 pub struct Row {
     /// As in redis.conf, lower case.
     pub name: &'static str,
+    /// The name it had in older versions of Redis, which works as well.
+    pub older_name: Option<&'static str>,
     pub section: Section,
     pub kind: Kind,
     pub change: Change,
@@ -74,6 +76,13 @@ pub enum Kind {
         get: fn(&Config) -> u64,
         set: fn(&mut Config, u64),
     },
+    /// A number that may be negative.
+    Signed {
+        min: i32,
+        max: i32,
+        get: fn(&Config) -> i32,
+        set: fn(&mut Config, i32),
+    },
     /// Mode bits, written in base 8.
     Octal {
         max: u32,
@@ -118,6 +127,10 @@ impl Row {
         Row { form: Some(form), ..self }
     }
 
+    pub(super) const fn formerly(self, older_name: &'static str) -> Row {
+        Row { older_name: Some(older_name), ..self }
+    }
+
     pub(super) const fn secret(self) -> Row {
         Row { secret: true, ..self }
     }
@@ -126,6 +139,7 @@ impl Row {
     pub fn show(&self, config: &Config) -> String {
         match &self.kind {
             Kind::Int { get, .. } | Kind::Memory { get, .. } => get(config).to_string(),
+            Kind::Signed { get, .. } => get(config).to_string(),
             Kind::Octal { get, .. } => format!("{:o}", get(config)),
             Kind::YesNo { get, .. } => if get(config) { "yes" } else { "no" }.into(),
             Kind::Choice { get, .. } => get(config).into(),
@@ -157,6 +171,7 @@ impl Row {
         };
         match &self.kind {
             Kind::Int { min, max, set, .. } => set(config, parse_int(one()?, *min, *max)?),
+            Kind::Signed { min, max, set, .. } => set(config, parse_signed(one()?, *min, *max)?),
             Kind::Octal { max, set, .. } => set(config, parse_octal(one()?, *max)?),
             Kind::Memory { min, max, set, .. } => set(config, parse_memory(one()?, *min, *max)?),
             Kind::YesNo { set, .. } => set(config, parse_yes_no(one()?)?),
@@ -188,6 +203,7 @@ impl Row {
         }
         match &self.kind {
             Kind::Int { min, max, .. } => format!("{min}..{max}"),
+            Kind::Signed { min, max, .. } => format!("{min}..{max}"),
             Kind::Octal { max, .. } => format!("0..{max:o} (octal)"),
             Kind::Memory { min, max, .. } if *max < i64::MAX as u64 => {
                 format!("{}..{}", show_memory(*min), show_memory(*max))
@@ -219,7 +235,7 @@ pub(super) const fn row(
     change: Change,
     summary: &'static str,
 ) -> Row {
-    Row { name, section, kind, change, summary, secret: false, form: None }
+    Row { name, older_name: None, section, kind, change, summary, secret: false, form: None }
 }
 
 pub(super) const fn int(min: u64, max: u64, get: fn(&Config) -> u64, set: fn(&mut Config, u64)) -> Kind {

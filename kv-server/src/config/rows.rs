@@ -20,6 +20,8 @@ const DATABASES_MAX: u64 = 65_536;
 const SECONDS_MAX: u64 = i32::MAX as u64;
 const U32_MAX: u64 = u32::MAX as u64;
 const MIB: u64 = 1 << 20;
+/// A compact form is searched from its beginning; larger ones than this would count their elements wrongly.
+const ENTRIES_MAX: u64 = 16_384;
 
 #[rustfmt::skip] // a table: one subject a block, name and kind on top, the sentence under it
 pub const ROWS: &[Row] = &[
@@ -70,6 +72,28 @@ pub const ROWS: &[Row] = &[
         "Number of databases, chosen with SELECT."),
     row(Keyspace, "hll-sparse-max-bytes", memory(0, i64::MAX as u64, |c| c.hll_sparse_max_bytes, |c, v| c.hll_sparse_max_bytes = v), AtRunTime,
         "Size at which a HyperLogLog goes from the sparse to the dense form."),
+    row(Keyspace, "hash-max-listpack-entries", int(0, ENTRIES_MAX, |c| c.limits.hash_packed_entries as u64, |c, v| c.limits.hash_packed_entries = v as usize), AtRunTime,
+        "Most fields of a hash in the compact form.").formerly("hash-max-ziplist-entries"),
+    row(Keyspace, "hash-max-listpack-value", memory(0, U32_MAX, |c| c.limits.hash_packed_value as u64, |c, v| c.limits.hash_packed_value = v as usize), AtRunTime,
+        "Longest field or value of a hash in the compact form.").formerly("hash-max-ziplist-value"),
+    row(Keyspace, "list-max-listpack-size", Kind::Signed { min: i32::MIN, max: i32::MAX, get: |c| c.list_max_listpack_size, set: |c, v| c.list_max_listpack_size = v }, AtRunTime,
+        "Size of a node of a list: elements, or, if negative, -1 to -5 for 4, 8, 16, 32 and 64 KiB.").formerly("list-max-ziplist-size"),
+    row(Keyspace, "list-compress-depth", only("0", "lists are not compressed: only 0 is accepted"), AtRunTime,
+        "Only 0: lists are not compressed."),
+    row(Keyspace, "set-max-intset-entries", int(0, ENTRIES_MAX, |c| c.limits.set_int_entries as u64, |c, v| c.limits.set_int_entries = v as usize), AtRunTime,
+        "Most members of a set of integers in the compact form for integers."),
+    row(Keyspace, "set-max-listpack-entries", int(0, ENTRIES_MAX, |c| c.limits.set_packed_entries as u64, |c, v| c.limits.set_packed_entries = v as usize), AtRunTime,
+        "Most members of a set in the compact form."),
+    row(Keyspace, "set-max-listpack-value", memory(0, U32_MAX, |c| c.limits.set_packed_value as u64, |c, v| c.limits.set_packed_value = v as usize), AtRunTime,
+        "Longest member of a set in the compact form."),
+    row(Keyspace, "zset-max-listpack-entries", int(0, ENTRIES_MAX, |c| c.limits.zset_packed_entries as u64, |c, v| c.limits.zset_packed_entries = v as usize), AtRunTime,
+        "Most members of a sorted set in the compact form.").formerly("zset-max-ziplist-entries"),
+    row(Keyspace, "zset-max-listpack-value", memory(0, U32_MAX, |c| c.limits.zset_packed_value as u64, |c, v| c.limits.zset_packed_value = v as usize), AtRunTime,
+        "Longest member of a sorted set in the compact form.").formerly("zset-max-ziplist-value"),
+    row(Keyspace, "stream-node-max-bytes", memory(0, U32_MAX, |c| c.limits.stream_node_bytes as u64, |c, v| c.limits.stream_node_bytes = v as usize), AtRunTime,
+        "Bytes of a node of a stream; 0 is no limit."),
+    row(Keyspace, "stream-node-max-entries", int(0, U32_MAX, |c| c.limits.stream_node_entries as u64, |c, v| c.limits.stream_node_entries = v as usize), AtRunTime,
+        "Entries of a node of a stream; 0 is no limit."),
     row(Keyspace, "maxmemory", only("0", "a memory limit is not available yet: only 0 is accepted"), AtRunTime,
         "Only 0, no limit: a memory limit is not available yet."),
     row(Keyspace, "maxmemory-policy", only("noeviction", "eviction is not available yet: only noeviction is accepted"), AtRunTime,
@@ -94,7 +118,9 @@ pub const ROWS: &[Row] = &[
 
 /// The row of that name, letters of either case.
 pub fn find_row(name: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name.eq_ignore_ascii_case(name))
+    ROWS.iter().find(|row| {
+        row.name.eq_ignore_ascii_case(name) || row.older_name.is_some_and(|old| old.eq_ignore_ascii_case(name))
+    })
 }
 
 fn set_bind(config: &mut Config, words: &[&str]) -> Result<(), String> {

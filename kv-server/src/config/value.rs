@@ -9,6 +9,16 @@ pub(super) fn parse_int(text: &str, min: u64, max: u64) -> Result<u64, String> {
     }
 }
 
+pub(super) fn parse_signed(text: &str, min: i32, max: i32) -> Result<i32, String> {
+    match text.parse::<i64>() {
+        Ok(value) if value.to_string() == text => match i32::try_from(value) {
+            Ok(value) if (min..=max).contains(&value) => Ok(value),
+            _ => Err(format!("argument must be between {min} and {max} inclusive")),
+        },
+        _ => Err("argument couldn't be parsed into an integer".into()),
+    }
+}
+
 /// Mode bits, written in base 8.
 pub(super) fn parse_octal(text: &str, max: u32) -> Result<u32, String> {
     let value = u64::from_str_radix(text, 8).map_err(|_| "argument couldn't be parsed as an octal number")?;

@@ -12,6 +12,7 @@ use crossbeam_channel::Receiver;
 use kv_core::command::{RowId, Settings, Table};
 use kv_core::resp::{Arg, Limits, Proto};
 use kv_core::store::{KeyHasher, Shard, UnixMs};
+use kv_core::types::{self, ListNodeLimit};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -169,7 +170,7 @@ impl Worker {
             table,
             host: host::table(),
             system,
-            settings: Settings { string_max: 0, hll_sparse_max: 0 },
+            settings: Settings { string_max: 0, hll_sparse_max: 0, limits: types::Limits::default() },
             limits: Limits { line: 0, args: 0, bulk: 0 },
             config,
             now_us,
@@ -221,6 +222,11 @@ impl Worker {
         self.settings = Settings {
             string_max: self.config.proto_max_bulk_len as usize,
             hll_sparse_max: self.config.hll_sparse_max_bytes as usize,
+            limits: types::Limits {
+                list_node: ListNodeLimit::from_option(self.config.list_max_listpack_size.into()),
+                hash_seed: self.hasher.member_seed(),
+                ..self.config.limits
+            },
         };
         self.limits = Limits {
             line: self.config.proto_max_line_len as usize,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::Form;
 
 const NOW: UnixMs = 1_700_000_000_000;
 
@@ -28,6 +29,7 @@ impl Fixture {
                 (String::from_utf8_lossy(text).into(), if entry.is_raw() { "raw bytes" } else { "bytes" })
             }
             Value::Object(Object::Str(text)) => (String::from_utf8_lossy(text).into(), "object"),
+            Value::Packed(..) => panic!("a string was stored"),
         })
     }
 
@@ -353,4 +355,102 @@ fn a_database_moves_between_threads() {
     let db = f.db.take_all();
     let len = std::thread::spawn(move || db.len()).join().expect("the thread ends well");
     assert_eq!(len, 1);
+}
+
+/// The least that is a collection: one byte an element, and a string as its object.
+#[derive(Default, Debug, PartialEq)]
+struct Bag(Vec<u8>);
+
+impl Collection for Bag {
+    type Ref<'a> = &'a [u8];
+
+    fn view(value: Value<'_>) -> Option<&[u8]> {
+        match value {
+            Value::Packed(Form::Set, bytes) => Some(bytes),
+            Value::Object(Object::Str(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn of(_: &mut Object) -> Option<&mut Bag> {
+        None
+    }
+
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Result<Bag, Vec<u8>> {
+        if form == Form::Set { Ok(Bag(bytes)) } else { Err(bytes) }
+    }
+
+    fn into_packed(self) -> Result<(Form, Vec<u8>), Bag> {
+        Ok((Form::Set, self.0))
+    }
+
+    fn into_object(self) -> Object {
+        Object::Str(self.0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[test]
+fn a_collection_is_made_changed_in_its_entry_and_gone_when_empty() {
+    let mut f = Fixture::new();
+    let hasher = Arc::clone(&f.hasher);
+    let key = hasher.key(b"bag");
+    assert_eq!(f.db.edit(key, false, NOW, |_: &mut Bag| ()), Ok(None));
+    assert_eq!(f.db.edit(key, true, NOW, |_: &mut Bag| 7), Ok(Some(7)), "an empty one is not stored");
+    assert!(f.db.is_empty());
+    for len in 1..=EMBED_MAX {
+        assert_eq!(f.db.edit(key, true, NOW, |bag: &mut Bag| bag.0.push(len as u8)), Ok(Some(())));
+        if len == 100 {
+            assert!(f.db.set_expire(key, Some(NOW + 1000), NOW));
+        }
+        let entry = f.db.peek(key, NOW).unwrap();
+        assert_eq!(Bag::view(entry.value()).map(<[u8]>::len), Some(len));
+        assert_eq!(f.db.counts.bytes, entry.bytes());
+    }
+    assert_eq!(f.db.expire_at(key, NOW), Some(Some(NOW + 1000)));
+    let half = |bag: &mut Bag| bag.0.truncate(EMBED_MAX / 2);
+    assert_eq!(f.db.edit(key, false, NOW, half), Ok(Some(())));
+    assert_eq!(f.db.expire_at(key, NOW), Some(Some(NOW + 1000)));
+    // Due: as if it were not there, and what is made in its place has no expiry.
+    assert_eq!(f.db.edit(key, false, NOW + 1000, |_: &mut Bag| ()), Ok(None));
+    assert_eq!(f.db.edit(key, true, NOW + 1000, |bag: &mut Bag| bag.0.push(1)), Ok(Some(())));
+    assert_eq!((f.db.expire_at(key, NOW + 1000), f.db.take_expired(|_| ())), (Some(None), 1));
+    assert_eq!(f.db.edit(key, false, NOW, |bag: &mut Bag| bag.0.clear()), Ok(Some(())));
+    assert_eq!((f.db.len(), f.db.counts.bytes, f.db.ttl_keys()), (0, 0, 0));
+}
+
+#[test]
+fn a_collection_too_long_for_its_entry_becomes_an_object() {
+    let mut f = Fixture::new();
+    let hasher = Arc::clone(&f.hasher);
+    let key = hasher.key(b"bag");
+    for len in [EMBED_MAX, EMBED_MAX + 1, 100_000, 3] {
+        assert_eq!(f.db.store(key, Bag(vec![1; len]), Expire::Clear, NOW), Old { existed: len != EMBED_MAX });
+        let entry = f.db.peek(key, NOW).unwrap();
+        assert_eq!(matches!(entry.value(), Value::Object(_)), len > EMBED_MAX, "{len}");
+        assert_eq!(Bag::view(entry.value()), Some(&vec![1; len][..]));
+        assert_eq!(f.db.counts.bytes, entry.bytes());
+    }
+    assert_eq!(f.db.store(key, Bag::default(), Expire::Clear, NOW), Old { existed: true });
+    assert_eq!((f.db.len(), f.db.counts.bytes, f.db.garbage.len()), (0, 0, 1));
+}
+
+#[test]
+fn a_collection_of_another_type_is_left_alone() {
+    let mut f = Fixture::new();
+    let hasher = Arc::clone(&f.hasher);
+    let key = hasher.key(b"k");
+    let edit = |f: &mut Fixture| f.db.edit(key, true, NOW, |_: &mut Bag| -> () { panic!("not to be called") });
+    for value in ["12", "text", &"long".repeat(EMBED_MAX)] {
+        f.db.set_string(key, StrValue::Bytes(value.as_bytes()), Expire::Clear, NOW);
+        let before = f.db.peek(key, NOW).unwrap().to_value();
+        assert_eq!(edit(&mut f), Err(WrongType));
+        assert_eq!(f.db.peek(key, NOW).unwrap().to_value(), before);
+    }
+    f.db.put(key, NewValue::Packed(Form::Hash, b"hash"), false, Expire::Clear, NOW);
+    assert_eq!(edit(&mut f), Err(WrongType));
+    assert_eq!(f.db.peek(key, NOW).unwrap().value(), Value::Packed(Form::Hash, b"hash"));
 }

@@ -71,6 +71,7 @@ fn copy_of(value: Value<'_>) -> (u8, Vec<u8>) {
         Value::Int(n) => (0, n.to_le_bytes().to_vec()),
         Value::Bytes(text) => (1, text.to_vec()),
         Value::Object(Object::Str(text)) => (2, text.clone()),
+        Value::Packed(form, bytes) => (3 + form as u8, bytes.to_vec()),
     }
 }
 
@@ -130,7 +131,7 @@ fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
             let text = random.bytes_of(b"xyz", len);
             let expire_at = random.one_in(2).then(|| random.next_u64());
             let traits = Traits { deferred: false, raw: random.one_in(2), access: random.below(1 << 24) as u32 };
-            (random.below(3), text, expire_at, traits)
+            (random.below(4), text, expire_at, traits)
         };
         let ((kind, text, expire_at, traits), (kind2, text2, expire_at2, traits2)) = (pick(), pick());
         let mut entry = Own::new(&key, value(kind, &text), expire_at, traits);
@@ -140,7 +141,7 @@ fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
         match entry.as_mut().rewrite(value(kind2, &text2), expire_at2, traits2) {
             Ok(replaced) => {
                 assert!(fits, "round {round}");
-                assert_eq!(replaced.is_some(), kind == 2);
+                assert_eq!(replaced.is_some(), kind == 3);
                 assert_eq!((seen(entry.as_ref()), entry.block), (seen(want.as_ref()), block), "round {round}");
             }
             Err(back) => {
@@ -177,18 +178,19 @@ fn value(kind: u64, text: &[u8]) -> NewValue<'_> {
     match kind {
         0 => NewValue::Int(text.len() as i64),
         1 => NewValue::Bytes(text),
+        2 => NewValue::Packed(Form::ALL[text.len() % Form::ALL.len()], text),
         _ => NewValue::Object(Box::new(Object::Str(text.to_vec()))),
     }
 }
 
 #[test]
 fn a_value_leaves_its_entry_with_its_object() {
-    for value in [NewValue::Int(5), NewValue::Bytes(b"text"), long(2000)] {
+    for value in [NewValue::Int(5), NewValue::Bytes(b"text"), NewValue::Packed(Form::Set, b"packed"), long(2000)] {
         let mut from = entry(b"from", value, Some(9));
         let want = copy_of(from.as_ref().value());
         let object = |value: Value<'_>| match value {
             Value::Object(object) => Some(ptr::from_ref(object)),
-            Value::Int(_) | Value::Bytes(_) => None,
+            Value::Int(_) | Value::Bytes(_) | Value::Packed(..) => None,
         };
         let was = object(from.as_ref().value());
         let moved = from.moved_to(None);

@@ -1,0 +1,45 @@
+//! What the store needs to know of a collection type: which forms it has, and how one becomes the other.
+//!
+//! ```text
+//! packed, up to EMBED_MAX bytes    in the entry's block (`Form`): read in place; to be changed, its bytes are copied into a
+//!                                  scratch buffer, changed there as a value of the type, and written back
+//! everything else                  an `Object`, changed in place
+//! ```
+//!
+//! A type added here gets a variant of `Object`, a `Form` for each packed form, and an implementation of `Collection`.
+
+use super::entry::Form;
+use super::{Object, Value};
+
+/// The key holds a value of another type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// A type of value that is more than a string. `Default` is the empty one.
+pub trait Collection: Default {
+    /// A view of a stored value, for reading.
+    type Ref<'a>: Copy;
+
+    /// Whether an empty one stays in the store (streams); else the key goes with the last element.
+    const KEPT_EMPTY: bool = false;
+
+    /// The view of a stored value, if it is of this type.
+    fn view(value: Value<'_>) -> Option<Self::Ref<'_>>;
+
+    /// The stored object, if it is of this type.
+    fn of(object: &mut Object) -> Option<&mut Self>;
+
+    /// The value that packed bytes are, if the form is one of this type.
+    ///
+    /// Errors: the buffer comes back.
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Result<Self, Vec<u8>>;
+
+    /// The bytes of a packed value.
+    ///
+    /// Errors: the value comes back when its form is not packed.
+    fn into_packed(self) -> Result<(Form, Vec<u8>), Self>;
+
+    fn into_object(self) -> Object;
+
+    fn is_empty(&self) -> bool;
+}
