@@ -2,6 +2,7 @@
 
 pub mod dict;
 pub mod heap;
+pub mod ints;
 pub mod packed;
 pub mod random;
 mod segments;

@@ -6,5 +6,7 @@ pub mod hll;
 pub mod lcs;
 pub mod limits;
 pub mod pattern;
+pub mod set;
 
 pub use limits::{Limits, ListNodeLimit};
+pub use set::{Set, SetRef};
