@@ -5,6 +5,7 @@ pub mod heap;
 pub mod ints;
 pub mod packed;
 pub mod random;
+pub mod ranked;
 mod segments;
 pub mod slab;
 pub mod table;
