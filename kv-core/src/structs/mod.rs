@@ -1,5 +1,6 @@
 //! Containers without meaning: they know no command, no key and no clock.
 
+pub mod chain;
 pub mod dict;
 pub mod heap;
 pub mod ints;
