@@ -41,7 +41,7 @@ const INT_MAX: u8 = LONG + 8;
 /// One item, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
-    /// Not the canonical form of a 64-bit integer.
+    /// In a sequence: not the canonical form of a 64-bit integer. What is kept elsewhere may be any text.
     Bytes(&'a [u8]),
     Int(i64),
 }
@@ -103,7 +103,7 @@ impl<'a> Item<'a> {
     #[inline]
     pub fn int(self) -> Option<i64> {
         match self {
-            Item::Bytes(_) => None,
+            Item::Bytes(bytes) => number::parse_i64(bytes),
             Item::Int(int) => Some(int),
         }
     }

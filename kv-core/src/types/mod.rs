@@ -2,11 +2,13 @@
 //!
 //! Where a form is Redis's own (a HyperLogLog is a string that clients may copy), it is the same byte for byte.
 
+pub mod hash;
 pub mod hll;
 pub mod lcs;
 pub mod limits;
 pub mod pattern;
 pub mod set;
 
+pub use hash::{Hash, HashRef};
 pub use limits::{Limits, ListNodeLimit};
 pub use set::{Set, SetRef};
