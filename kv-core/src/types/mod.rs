@@ -8,7 +8,9 @@ pub mod lcs;
 pub mod limits;
 pub mod pattern;
 pub mod set;
+pub mod stream;
 
 pub use hash::{Hash, HashRef};
 pub use limits::{Limits, ListNodeLimit};
 pub use set::{Set, SetRef};
+pub use stream::Stream;
