@@ -20,9 +20,10 @@ mod fuzz;
 mod node;
 
 pub use fuzz::fuzz_chain;
+pub use node::space_of;
 
 use super::packed::{Encoded, Item};
-use node::{Node, space_of};
+use node::Node;
 use std::collections::VecDeque;
 use std::fmt;
 

@@ -6,11 +6,13 @@ pub mod hash;
 pub mod hll;
 pub mod lcs;
 pub mod limits;
+pub mod list;
 pub mod pattern;
 pub mod set;
 pub mod stream;
 
 pub use hash::{Hash, HashRef};
 pub use limits::{Limits, ListNodeLimit};
+pub use list::{List, ListRef};
 pub use set::{Set, SetRef};
 pub use stream::Stream;

@@ -37,7 +37,7 @@ fn back_len(item_len: usize) -> usize {
 
 /// Bytes that an item takes in a node.
 #[inline]
-pub(super) fn space_of(item: &Encoded<'_>) -> usize {
+pub fn space_of(item: &Encoded<'_>) -> usize {
     item.len() + back_len(item.len())
 }
 
