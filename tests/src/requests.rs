@@ -6,7 +6,7 @@
 //! Left out is what cannot be compared: cursors and random choices, waiting for replicas, how often values are shared.
 //! Every number that may end up as an expiry is so large or so small that nothing expires while a case runs.
 
-use kv_core::command::{Group, Handler, Row, RowId, table};
+use kv_core::command::{Argument, ArgumentKind, Group, Handler, Row, RowId, arguments_of, table};
 use kv_core::families::testing::show;
 use kv_core::resp::client::Value;
 use kv_core::resp::line;
@@ -52,71 +52,73 @@ impl Step {
     }
 }
 
+/// The families that are compared.
+const FAMILIES: &[Group] =
+    &[Group::Generic, Group::String, Group::Hyperloglog, Group::Bitmap, Group::Server, Group::Connection];
+
 /// The rows to try: commands on the store that have an answer to compare.
 fn rows() -> Vec<&'static Row> {
     const LEFT_OUT: &[&str] =
         &["wait", "scan", "randomkey", "object|help", "object|refcount", "object|idletime", "memory|usage", "dbsize"];
     (0..table().len() as RowId)
         .map(|id| table().row(id))
-        .filter(|row| matches!(row.spec.handler, Handler::Store(_)) && !LEFT_OUT.contains(&row.full_name.as_str()))
+        .filter(|row| matches!(row.spec.handler, Handler::Store(_)) && FAMILIES.contains(&row.spec.group))
+        .filter(|row| is_known(row) && !LEFT_OUT.contains(&row.full_name.as_str()))
         .collect()
 }
 
-/// The syntax of a row, read.
-enum Syntax {
-    /// One after the other.
-    All(Vec<Syntax>),
-    OneOf(Vec<Syntax>),
-    /// May be missing; `repeats`: may also stand there several times.
-    Optional {
-        inner: Box<Syntax>,
-        repeats: bool,
-    },
-    Word(String),
+/// Keywords that redis-server 7.0.15 does not know.
+const NEWER: &[(&str, &[&str])] = &[("bitop", &["DIFF", "DIFF1", "ANDOR", "ONE"])];
+
+/// Takes out what Redis does not know.
+fn prune(arguments: &mut Vec<Argument>, newer: &[&str]) {
+    arguments.retain(|argument| argument.token.is_none_or(|token| !newer.contains(&token)));
+    arguments.iter_mut().for_each(|argument| prune(&mut argument.arguments, newer));
 }
 
-impl Syntax {
-    fn read(text: &str) -> Syntax {
-        let spaced = text.replace('[', " [ ").replace(']', " ] ");
-        let mut tokens = spaced.split_ascii_whitespace().peekable();
-        let (syntax, _) = Syntax::alternatives(&mut tokens);
-        assert!(tokens.next().is_none(), "brackets are balanced: {text}");
-        syntax
+/// The arguments of a row, as far as Redis knows them.
+fn arguments(row: &'static Row) -> (&'static Row, Vec<Argument>) {
+    let mut arguments = arguments_of(row.spec);
+    for (_, newer) in NEWER.iter().filter(|(name, _)| *name == row.full_name) {
+        prune(&mut arguments, newer);
     }
+    (row, arguments)
+}
 
-    fn alternatives<'a>(tokens: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> (Syntax, bool) {
-        let (mut choices, mut sequence, mut repeats) = (Vec::new(), Vec::new(), false);
-        while let Some(&token) = tokens.peek() {
-            if token == "]" {
-                break;
-            }
-            tokens.next();
-            match token {
-                "[" => {
-                    let (inner, repeats) = Syntax::alternatives(tokens);
-                    assert_eq!(tokens.next(), Some("]"), "brackets are balanced");
-                    sequence.push(Syntax::Optional { inner: Box::new(inner), repeats });
-                }
-                "|" => choices.push(Syntax::All(std::mem::take(&mut sequence))),
-                "..." => repeats = true,
-                word => sequence.push(Syntax::Word(word.to_string())),
-            }
+/// Whether redis-server 7.0.15 has the command.
+fn is_known(row: &Row) -> bool {
+    row.spec.since.split('.').map(|part| part.parse().unwrap_or(0)).le([7, 0, 15])
+}
+
+/// Appends words for one argument after the other.
+fn say_all(arguments: &[Argument], random: &mut Random, out: &mut Vec<Vec<u8>>) {
+    arguments.iter().for_each(|argument| say(argument, random, out));
+}
+
+/// Appends words for an argument; one that may be left out is so half of the time.
+fn say(argument: &Argument, random: &mut Random, out: &mut Vec<Vec<u8>>) {
+    if argument.optional && random.one_in(2) {
+        return;
+    }
+    let times = if argument.multiple { 1 + random.below(4) } else { 1 };
+    for time in 0..times {
+        if let Some(token) = argument.token
+            && (time == 0 || argument.multiple_token)
+        {
+            out.push(keyword(token, random));
         }
-        choices.push(Syntax::All(sequence));
-        (Syntax::OneOf(choices), repeats)
-    }
-
-    fn say(&self, random: &mut Random, out: &mut Vec<Vec<u8>>) {
-        match self {
-            Syntax::All(parts) => parts.iter().for_each(|part| part.say(random, out)),
-            Syntax::OneOf(choices) => choices[random.index(choices.len())].say(random, out),
-            Syntax::Optional { inner, repeats } => {
-                let times = if *repeats { random.below(6) } else { random.below(2) };
-                (0..times).for_each(|_| inner.say(random, out));
-            }
-            Syntax::Word(word) => out.push(fill_in(word, random)),
+        match argument.kind {
+            ArgumentKind::PureToken => {}
+            ArgumentKind::OneOf => say(&argument.arguments[random.index(argument.arguments.len())], random, out),
+            ArgumentKind::Block => say_all(&argument.arguments, random, out),
+            _ => out.push(fill_in(argument, random)),
         }
     }
+}
+
+/// A keyword, now and then in lower case.
+fn keyword(word: &str, random: &mut Random) -> Vec<u8> {
+    if random.one_in(4) { word.to_lowercase() } else { word.to_string() }.into_bytes()
 }
 
 fn pick<'a>(pool: &[&'a str], random: &mut Random) -> &'a str {
@@ -126,8 +128,8 @@ fn pick<'a>(pool: &[&'a str], random: &mut Random) -> &'a str {
 /// The last two are seldom: most requests are to meet.
 const KEYS: &[&[u8]] = &[b"a", b"b", b"{t}c", b"{t}d", b"h1", b"h2", b"\0\xff\r\n", &[b'k'; 300]];
 
-/// A word for a placeholder; a keyword stands for itself, in any case of letters.
-fn fill_in(word: &str, random: &mut Random) -> Vec<u8> {
+/// A word for a placeholder.
+fn fill_in(argument: &Argument, random: &mut Random) -> Vec<u8> {
     const VALUES: &[&str] = &[
         "",
         "x",
@@ -147,8 +149,9 @@ fn fill_in(word: &str, random: &mut Random) -> Vec<u8> {
         &["99999999999999", "99999999999999", "88888888888888", "88888888888888", "99999999999", "100000", "-1"];
     const NUMBERS: &[&str] = &["0", "1", "-1", "2", "5", "-7", "100", "9223372036854775807", "-9223372036854775808"];
     const DECIMALS: &[&str] = &["0", "1.5", "-0.1", "0.2", "1e3", "3", "1e-7", "inf", "5.0e3", "123456789.123456789"];
+    const FIELDS: &[&str] = &["u8", "i8", "u1", "i3", "u16", "i64", "u63", "i33", "u64", "x8"];
     const PATTERNS: &[&str] = &["*", "a", "?", "[a-c]", "*t*", "[^a]", "{t}*", "x*", "\\a"];
-    let text = match word {
+    let text = match argument.name.as_str() {
         "key" | "key1" | "key2" | "newkey" | "source" | "destination" | "destkey" | "sourcekey" => {
             // Some keys more often than others, so that requests meet.
             return KEYS[random.index(KEYS.len()).min(random.index(KEYS.len()))].to_vec();
@@ -160,13 +163,14 @@ fn fill_in(word: &str, random: &mut Random) -> Vec<u8> {
         "milliseconds" => return (200_000_000 + 20_000 * random.below(1_000_000)).to_string().into_bytes(),
         "unix-time-seconds" | "unix-time-milliseconds" => pick(MOMENTS, random),
         "increment" | "decrement" if random.one_in(2) => pick(DECIMALS, random),
-        "increment" | "decrement" | "start" | "end" | "offset" | "min-match-len" => pick(NUMBERS, random),
+        "offset" if random.one_in(4) => pick(&["#0", "#1", "#3", "#x", "7", "100"], random),
+        "increment" | "decrement" => pick(NUMBERS, random),
+        "bit" => pick(&["0", "1", "1", "0", "2"], random),
         "pattern" => pick(PATTERNS, random),
         "db" | "destination-db" | "index1" | "index2" => pick(&["0", "1", "2", "16", "-1"], random),
-        keyword if keyword.chars().all(|c| c.is_ascii_uppercase()) => {
-            return if random.one_in(4) { keyword.to_lowercase() } else { keyword.to_string() }.into_bytes();
-        }
-        other => panic!("words for the placeholder {other}"),
+        "encoding" => pick(FIELDS, random),
+        _ if argument.kind == ArgumentKind::Integer => pick(NUMBERS, random),
+        _ => pick(VALUES, random),
     };
     text.as_bytes().to_vec()
 }
@@ -190,7 +194,7 @@ fn damage(words: &mut Vec<Vec<u8>>, name_words: usize, random: &mut Random) {
 
 /// The rows with their syntax, read once.
 pub struct Grammar {
-    rows: Vec<(&'static Row, Syntax)>,
+    rows: Vec<(&'static Row, Vec<Argument>)>,
     /// Requests about the session, for a server that has some.
     session: &'static [&'static str],
 }
@@ -245,7 +249,7 @@ const SESSION: &[&str] = &[
 impl Grammar {
     /// Commands on the store alone.
     pub fn of_store() -> Grammar {
-        let rows = rows().into_iter().map(|row| (row, Syntax::read(row.spec.syntax))).collect();
+        let rows = rows().into_iter().map(arguments).collect();
         Grammar { rows, session: &[] }
     }
 
@@ -255,7 +259,7 @@ impl Grammar {
     }
 
     /// A row, the more often the more options it has.
-    fn choose(&self, random: &mut Random) -> &(&'static Row, Syntax) {
+    fn choose(&self, random: &mut Random) -> &(&'static Row, Vec<Argument>) {
         let weight = |row: &Row| 2 + row.spec.syntax.matches(['[', '|']).count() as u64;
         let mut left = random.below(self.rows.iter().map(|(row, _)| weight(row)).sum());
         let chosen = self.rows.iter().find(|(row, _)| match left.checked_sub(weight(row)) {
@@ -283,13 +287,13 @@ impl Grammar {
                 steps.push(Step::Request(line::split(line.as_bytes()).expect("balanced quotes")));
                 continue;
             }
-            let (row, syntax) = self.choose(random);
+            let (row, arguments) = self.choose(random);
             // Seldom, or nothing else would be compared on more than an empty store.
             if row.full_name.starts_with("flush") && !random.one_in(10) {
                 continue;
             }
             let mut words: Vec<Vec<u8>> = row.full_name.split('|').map(|word| word.as_bytes().to_vec()).collect();
-            syntax.say(random, &mut words);
+            say_all(arguments, random, &mut words);
             if random.one_in(6) {
                 damage(&mut words, row.name_words, random);
             }
@@ -329,6 +333,16 @@ pub const KNOWN: &[Known] = &[
         command: Some("object"),
         fits: |ours, theirs| ours == "\"int\"" && theirs == "\"embstr\"",
         line: "| `OBJECT ENCODING` after `INCRBYFLOAT` made a whole number |",
+    },
+    Known {
+        command: Some("bitcount"),
+        fits: |ours, theirs| ours.starts_with("-ERR ") && (theirs == ":0" || theirs.starts_with("-WRONGTYPE ")),
+        line: "| `BITCOUNT` and `BITPOS` of a missing key or another type, with words they cannot read |",
+    },
+    Known {
+        command: Some("bitpos"),
+        fits: |ours, theirs| ours.starts_with("-ERR ") && (matches!(theirs, ":0" | ":-1") || theirs.starts_with("-WRONGTYPE ")),
+        line: "| `BITCOUNT` and `BITPOS` of a missing key or another type, with words they cannot read |",
     },
     Known {
         command: None,
@@ -380,16 +394,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_syntax_is_read_as_it_is_meant() {
+    fn a_sentence_of_a_row_is_mostly_right() {
+        let grammar = Grammar::of_store();
         let random = &mut Random::new(5);
-        let syntax = Syntax::read("key value [NX | XX] [EX seconds | KEEPTTL] [key ...]");
-        let mut lengths = std::collections::BTreeSet::new();
-        for _ in 0..500 {
-            let mut words = Vec::new();
-            syntax.say(random, &mut words);
-            lengths.insert(words.len());
+        let mut lengths = std::collections::BTreeMap::new();
+        for _ in 0..5_000 {
+            let (row, arguments) = grammar.choose(random);
+            let mut words = row.full_name.split('|').map(|word| word.as_bytes().to_vec()).collect();
+            say_all(arguments, random, &mut words);
+            assert!(row.spec.arity.accepts(words.len()), "{} words for {}", words.len(), row.full_name);
+            let range = lengths.entry(&row.full_name).or_insert((words.len(), words.len()));
+            *range = (words.len().min(range.0), words.len().max(range.1));
         }
-        // Two words at least; one, two and five more at most.
-        assert_eq!(lengths.into_iter().collect::<Vec<_>>(), (2..=10).collect::<Vec<_>>());
+        assert_eq!(lengths[&"get".to_string()], (2, 2));
+        assert_eq!(lengths[&"mget".to_string()], (2, 5));
+        assert_eq!(lengths[&"mset".to_string()], (3, 9));
+        assert_eq!(lengths[&"set".to_string()], (3, 7));
     }
 }

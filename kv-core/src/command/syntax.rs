@@ -5,6 +5,7 @@
 //! EX seconds            EX is its token        <X | Y>        one of them; [X | Y] one or none
 //! key [key ...]         one or more            X [...]        one or more of X, whatever it is
 //! key value [key value ...]                    one or more blocks of two
+//! GET x [GET x ...]     each with its token    GET x [x ...]  one token in front of all
 //! ```
 //!
 //! The kinds are those of Redis. What a word holds (a number, a pattern) follows from its name.
@@ -21,6 +22,8 @@ pub struct Argument {
     pub token: Option<&'static str>,
     pub optional: bool,
     pub multiple: bool,
+    /// Whether its token is repeated with it.
+    pub multiple_token: bool,
     /// Which of the command's key specifications finds it.
     pub key_spec: Option<usize>,
     /// The parts of a block, the choices of a oneof.
@@ -69,6 +72,7 @@ pub fn arguments_of(spec: &CommandSpec) -> Vec<Argument> {
 
 /// Words whose values are whole numbers.
 const INTEGERS: &[&str] = &[
+    "bit",
     "client-id",
     "count",
     "cursor",
@@ -140,7 +144,7 @@ impl Parser {
                     // The keys in the repetition are those in front of it.
                     Some(parts) if ends_with(&sequence, parts) => {
                         self.keys = keys;
-                        repeat_last(&mut sequence, parts.len());
+                        repeat_last(&mut sequence, parts.len(), parts[0].token.is_some());
                     }
                     Some(parts) => {
                         let one = group(vec![parts.to_vec()]);
@@ -193,6 +197,7 @@ impl Parser {
             token: is_token.then_some(word),
             optional: false,
             multiple: false,
+            multiple_token: false,
             key_spec,
             arguments: Vec::new(),
         }
@@ -228,12 +233,13 @@ fn ends_with(sequence: &[Argument], parts: &[Argument]) -> bool {
         && sequence[sequence.len() - parts.len()..].iter().zip(parts).all(|(a, b)| same(a, b))
 }
 
-fn repeat_last(sequence: &mut Vec<Argument>, count: usize) {
+fn repeat_last(sequence: &mut Vec<Argument>, count: usize, multiple_token: bool) {
     if count == 1 {
-        sequence.last_mut().expect("it ends with it").multiple = true;
+        let last = sequence.pop().expect("it ends with it");
+        sequence.push(Argument { multiple: true, multiple_token, ..last });
     } else {
         let block = group(vec![sequence.split_off(sequence.len() - count)]);
-        sequence.push(Argument { multiple: true, ..block });
+        sequence.push(Argument { multiple: true, multiple_token, ..block });
     }
 }
 
@@ -254,6 +260,7 @@ fn group(mut choices: Vec<Vec<Argument>>) -> Argument {
         token: None,
         optional: false,
         multiple: false,
+        multiple_token: false,
         key_spec: None,
         arguments,
     };
@@ -283,7 +290,7 @@ mod tests {
         let choices = || argument.arguments.iter().map(show_one).collect::<Vec<_>>().join(" | ");
         let value = match argument.kind {
             ArgumentKind::PureToken => String::new(),
-            ArgumentKind::OneOf if argument.optional && argument.token.is_none() => choices(),
+            ArgumentKind::OneOf if argument.optional && !argument.multiple && argument.token.is_none() => choices(),
             ArgumentKind::OneOf => format!("<{}>", choices()),
             ArgumentKind::Block => show(&argument.arguments),
             _ => argument.name.clone(),
@@ -294,10 +301,10 @@ mod tests {
         }
         text.push_str(&value);
         if argument.multiple {
-            text.push_str(&if argument.kind == ArgumentKind::OneOf {
-                " [...]".into()
-            } else {
-                format!(" [{value} ...]")
+            text.push_str(&match argument.token {
+                _ if argument.kind == ArgumentKind::OneOf => " [...]".into(),
+                Some(token) if argument.multiple_token => format!(" [{token} {value} ...]"),
+                _ => format!(" [{value} ...]"),
             });
         }
         if argument.optional { format!("[{text}]") } else { text }

@@ -7,6 +7,7 @@ use crate::command::{Args, CommandError, CommandSpec, Ctx, Event};
 use crate::resp::number;
 use crate::store::{EntryRef, Expire, Key, Object, StrValue, Value};
 
+pub mod bitmap;
 pub mod connection;
 pub mod generic;
 pub mod hyperloglog;
@@ -15,7 +16,8 @@ pub mod string;
 pub mod testing;
 
 /// All rows, family by family.
-pub const ALL: &[&[CommandSpec]] = &[string::ROWS, generic::ROWS, hyperloglog::ROWS, connection::ROWS, server::ROWS];
+pub const ALL: &[&[CommandSpec]] =
+    &[string::ROWS, generic::ROWS, bitmap::ROWS, hyperloglog::ROWS, connection::ROWS, server::ROWS];
 
 /// The bytes of a string value; `digits` has room for those of an integer.
 ///

@@ -172,10 +172,12 @@ fn document_arguments(arguments: &[Argument], reply: &mut Reply<'_>) {
             ("display_text", Some(argument.name.as_str()).filter(|_| !is_group)),
             ("token", argument.token),
         ];
-        let marks: Vec<&str> = [("optional", argument.optional), ("multiple", argument.multiple)]
-            .into_iter()
-            .filter_map(|(mark, is_set)| is_set.then_some(mark))
-            .collect();
+        let marks = [
+            ("optional", argument.optional),
+            ("multiple", argument.multiple),
+            ("multiple_token", argument.multiple_token),
+        ];
+        let marks: Vec<&str> = marks.into_iter().filter_map(|(mark, is_set)| is_set.then_some(mark)).collect();
         let fields = texts.iter().filter(|(_, text)| text.is_some()).count()
             + usize::from(argument.key_spec.is_some())
             + usize::from(!marks.is_empty())
