@@ -12,35 +12,12 @@ A: --a COMMAND, default target/release/kv-server; B: --b COMMAND, default redis-
 and --appendonly no, A also --shards.
 """
 import argparse
-import glob
-import os
-import shlex
-import socket
 import statistics
-import subprocess
 import tempfile
-import time
+
+from servers import Server, benchmark
 
 REQUESTS = {1: 200_000, 16: 1_500_000, 64: 2_500_000}
-
-
-def start(command, port, folder, cores, more):
-    words = shlex.split(command) + ["--port", str(port), "--dir", folder, "--save", "", "--appendonly", "no"] + more
-    process = subprocess.Popen(["taskset", "-c", cores] + words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        if process.poll() is not None:
-            raise SystemExit(f"ended at once: {' '.join(words)}")
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return process
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"does not answer: {' '.join(words)}")
-
-
-def cpu_us(process):
-    files = glob.glob(f"/proc/{process.pid}/task/*/schedstat")
-    return sum(int(open(f).read().split()[0]) for f in files) / 1000
 
 
 def run(port, case, cores):
@@ -52,10 +29,7 @@ def run(port, case, cores):
     if words:
         count //= 6
     options = ["-c", "50", "-d", "64", "-r", "1000000", "-P", str(pipeline), "-n", str(count)]
-    command = ["taskset", "-c", cores, "redis-benchmark", "-p", str(port), "--csv"] + options + tests + words
-    line = subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()[-1]
-    fields = line.strip('"').split('","')
-    return count, float(fields[1]), float(fields[6])
+    return count, *benchmark(port, cores, options + tests + words)
 
 
 def main():
@@ -71,20 +45,20 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         b_more = ["--shards", str(o.b_shards)] if o.b_shards else []
         servers = {
-            "A": (start(o.a, 7431, folder, server_cores, ["--shards", str(o.shards)]), 7431),
-            "B": (start(o.b, 7432, folder, server_cores, b_more), 7432),
+            "A": Server(o.a, 7431, folder, server_cores, ["--shards", str(o.shards)]),
+            "B": Server(o.b, 7432, folder, server_cores, b_more),
         }
         try:
-            for _, port in servers.values():
-                load = ["-t", "set", "-d", "64", "-r", "1000000", "-n", "3000000", "-P", "64", "-q"]
-                subprocess.run(["redis-benchmark", "-p", str(port)] + load, capture_output=True)
+            for server in servers.values():
+                load = ["-t", "set", "-d", "64", "-r", "1000000", "-n", "3000000", "-P", "64"]
+                benchmark(server.port, "0,1", load)
             got = {}
             for _ in range(o.rounds):
                 for case in o.cases:
-                    for name, (process, port) in servers.items():
-                        before = cpu_us(process)
-                        count, rps, p99 = run(port, case, client_cores)
-                        got.setdefault((case, name), []).append(((cpu_us(process) - before) / count, rps, p99))
+                    for name, server in servers.items():
+                        before = server.cpu_us()
+                        count, rps, p99 = run(server.port, case, client_cores)
+                        got.setdefault((case, name), []).append(((server.cpu_us() - before) / count, rps, p99))
             for case in o.cases:
                 a, b = ([statistics.median(column) for column in zip(*got[case, name])] for name in "AB")
                 print(
@@ -92,10 +66,9 @@ def main():
                     f"B {b[0]:7.3f} us, {b[1]:9.0f}/s, p99 {b[2]:6.2f} ms   A/B {a[0] / b[0]:.2f}"
                 )
         finally:
-            for process, _ in servers.values():
-                process.kill()
+            for server in servers.values():
+                server.stop()
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("LC_ALL", "C")
     main()

@@ -1,0 +1,55 @@
+"""Two servers side by side, for the scripts here: starting them, and the CPU they have used."""
+import glob
+import os
+import shlex
+import socket
+import subprocess
+import time
+
+
+class Server:
+    """A server without persistence, on some cores. `command` gets --port, --dir, --save "" and --appendonly no."""
+
+    def __init__(self, command, port, folder, cores, more=()):
+        words = shlex.split(command) + ["--port", str(port), "--dir", folder, "--save", "", "--appendonly", "no", *more]
+        self.port = port
+        self.process = subprocess.Popen(["taskset", "-c", cores] + words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            if self.process.poll() is not None:
+                raise SystemExit(f"ended at once: {' '.join(words)}")
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit(f"does not answer: {' '.join(words)}")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+    def cpu_us(self):
+        """What the kernel's scheduler counted for the server's threads (schedstat, in nanoseconds)."""
+        files = glob.glob(f"/proc/{self.process.pid}/task/*/schedstat")
+        return sum(int(open(f).read().split()[0]) for f in files) / 1000
+
+    def settle(self):
+        """Waits until nothing is done in the background any more (freeing what was there before)."""
+        before = self.cpu_us()
+        for _ in range(200):
+            time.sleep(0.05)
+            now = self.cpu_us()
+            if now - before < 1000:
+                return
+            before = now
+
+
+def benchmark(port, cores, options):
+    """Runs redis-benchmark. Requests a second, and the p99 in ms."""
+    os.environ.setdefault("LC_ALL", "C")
+    command = ["taskset", "-c", cores, "redis-benchmark", "-p", str(port), "--csv"] + [str(option) for option in options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    fields = (result.stdout.strip().splitlines() or [""])[-1].strip('"').split('","')
+    if len(fields) < 7 or "rror" in result.stdout + result.stderr:
+        raise SystemExit(f"{' '.join(command)}: {(result.stdout + result.stderr)[-500:]}")
+    return float(fields[1]), float(fields[6])
