@@ -108,6 +108,16 @@ impl<'a> Args<'a> {
         Args { buf: self.buf, words: self.words, at: self.at, hasher: self.hasher, known: self.known }
     }
 
+    /// A reader of the next `words` words alone, which this one passes over.
+    ///
+    /// Panics: when there are fewer.
+    pub fn take(&mut self, words: usize) -> Args<'a> {
+        let end = self.at + words;
+        let taken = Args { words: &self.words[..end], ..self.fork() };
+        self.at = end;
+        taken
+    }
+
     pub fn hasher(&self) -> &'a KeyHasher {
         self.hasher
     }

@@ -18,6 +18,12 @@ pub enum Event {
     MoveTo,
     CopyTo,
     PfAdd,
+    SAdd,
+    SRem,
+    SPop,
+    SInterStore,
+    SUnionStore,
+    SDiffStore,
     Expired,
 }
 
@@ -39,6 +45,12 @@ impl Event {
             Event::MoveTo => "move_to",
             Event::CopyTo => "copy_to",
             Event::PfAdd => "pfadd",
+            Event::SAdd => "sadd",
+            Event::SRem => "srem",
+            Event::SPop => "spop",
+            Event::SInterStore => "sinterstore",
+            Event::SUnionStore => "sunionstore",
+            Event::SDiffStore => "sdiffstore",
             Event::Expired => "expired",
         }
     }

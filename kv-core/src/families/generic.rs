@@ -566,7 +566,7 @@ fn keys(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
 
 /// What COUNT may ask of one call at most, in entries and buckets: about a millisecond. The promise of SCAN is about the
 /// whole walk, and a call may always return fewer.
-const SCAN_WORK_MAX: usize = 16_384;
+pub(super) const SCAN_WORK_MAX: usize = 16_384;
 
 /// The options of SCAN.
 struct ScanOptions<'a> {
@@ -604,7 +604,7 @@ impl<'a> ScanOptions<'a> {
 }
 
 /// A cursor as C's `strtoul` reads it: a sign is allowed, nothing counts as 0.
-fn scan_cursor(word: &[u8]) -> Result<u64, CommandError> {
+pub(super) fn scan_cursor(word: &[u8]) -> Result<u64, CommandError> {
     let (negative, digits) = match word {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),

@@ -11,13 +11,15 @@ pub mod bitmap;
 pub mod connection;
 pub mod generic;
 pub mod hyperloglog;
+mod scan;
 pub mod server;
+pub mod set;
 pub mod string;
 pub mod testing;
 
 /// All rows, family by family.
 pub const ALL: &[&[CommandSpec]] =
-    &[string::ROWS, generic::ROWS, bitmap::ROWS, hyperloglog::ROWS, connection::ROWS, server::ROWS];
+    &[string::ROWS, generic::ROWS, bitmap::ROWS, hyperloglog::ROWS, set::ROWS, connection::ROWS, server::ROWS];
 
 /// The bytes of a string value; `digits` has room for those of an integer.
 ///
@@ -28,7 +30,7 @@ pub(crate) fn text<'a>(entry: EntryRef<'a>, digits: &'a mut itoa::Buffer) -> Res
         Value::Bytes(bytes) => Ok(bytes),
         Value::Int(number) => Ok(digits.format(number).as_bytes()),
         Value::Object(Object::Str(bytes)) => Ok(bytes),
-        Value::Packed(..) => Err(CommandError::WrongType),
+        Value::Packed(..) | Value::Object(_) => Err(CommandError::WrongType),
     }
 }
 

@@ -136,6 +136,20 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// A set whose length turns out while its elements are written: `write` does so and returns how many they are. They
+    /// are moved once more if that has another number of digits than `likely`.
+    pub fn set_counted(&mut self, likely: usize, write: impl FnOnce(&mut Self) -> usize) {
+        let start = self.out.len();
+        self.set(likely);
+        let end = self.out.len();
+        let len = write(self);
+        if len != likely {
+            let mut header = Vec::new();
+            Reply::new(&mut header, self.proto).set(len);
+            self.out.splice(start..end, header);
+        }
+    }
+
     /// A message that answers no request. RESP2: an array.
     pub fn push(&mut self, len: usize) {
         match self.proto {

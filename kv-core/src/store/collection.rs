@@ -10,6 +10,9 @@
 
 use super::entry::Form;
 use super::{Object, Value};
+use crate::structs::ints::{Ints, IntsRef};
+use crate::structs::packed::{Packed, PackedRef};
+use crate::types::{Set, SetRef};
 
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,4 +45,52 @@ pub trait Collection: Default {
     fn into_object(self) -> Object;
 
     fn is_empty(&self) -> bool;
+}
+
+impl Collection for Set {
+    type Ref<'a> = SetRef<'a>;
+
+    #[inline]
+    fn view(value: Value<'_>) -> Option<SetRef<'_>> {
+        match value {
+            Value::Packed(Form::Set, bytes) => Some(SetRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Packed(Form::SetInts, bytes) => Some(SetRef::Ints(IntsRef::from_bytes(bytes))),
+            Value::Object(Object::Set(set)) => Some(set.as_ref()),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn of(object: &mut Object) -> Option<&mut Set> {
+        match object {
+            Object::Set(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Result<Set, Vec<u8>> {
+        match form {
+            Form::Set => Ok(Set::Packed(Packed::from_bytes(bytes))),
+            Form::SetInts => Ok(Set::Ints(Ints::from_bytes(bytes))),
+            _ => Err(bytes),
+        }
+    }
+
+    #[inline]
+    fn into_packed(self) -> Result<(Form, Vec<u8>), Set> {
+        match self {
+            Set::Packed(packed) => Ok((Form::Set, packed.into_bytes())),
+            Set::Ints(ints) => Ok((Form::SetInts, ints.into_bytes())),
+            table => Err(table),
+        }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Set(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
 }

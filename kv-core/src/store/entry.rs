@@ -22,7 +22,7 @@
 use super::UnixMs;
 use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
-use crate::types::Limits;
+use crate::types::{Limits, Set};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -106,6 +106,7 @@ impl Form {
 pub enum Object {
     /// A long string, or one that grows.
     Str(Vec<u8>),
+    Set(Set),
 }
 
 impl Object {
@@ -113,6 +114,7 @@ impl Object {
     pub fn type_name(&self) -> &'static str {
         match self {
             Object::Str(_) => "string",
+            Object::Set(_) => "set",
         }
     }
 
@@ -120,6 +122,7 @@ impl Object {
     pub fn encoding(&self, _limits: &Limits) -> &'static str {
         match self {
             Object::Str(_) => "raw",
+            Object::Set(set) => set.as_ref().encoding(),
         }
     }
 
@@ -128,6 +131,7 @@ impl Object {
         system_size(size_of::<Object>())
             + match self {
                 Object::Str(text) => system_size(text.capacity()),
+                Object::Set(set) => set.bytes(),
             }
     }
 }

@@ -40,6 +40,8 @@ fn decode(bytes: &[u8], width: usize) -> i64 {
 pub struct IntsRef<'a>(&'a [u8]);
 
 impl<'a> IntsRef<'a> {
+    pub const EMPTY: IntsRef<'a> = IntsRef(&[]);
+
     /// Takes bytes that were written here for what they are.
     #[inline]
     pub fn from_bytes(bytes: &'a [u8]) -> IntsRef<'a> {

@@ -311,6 +311,6 @@ fn text_of(value: Value<'_>) -> Vec<u8> {
         Value::Int(n) => n.to_string().into_bytes(),
         Value::Bytes(bytes) => bytes.to_vec(),
         Value::Object(Object::Str(text)) => text.clone(),
-        Value::Packed(..) => unreachable!("only strings are stored here"),
+        Value::Packed(..) | Value::Object(_) => unreachable!("only strings are stored here"),
     }
 }

@@ -29,7 +29,7 @@ impl Fixture {
                 (String::from_utf8_lossy(text).into(), if entry.is_raw() { "raw bytes" } else { "bytes" })
             }
             Value::Object(Object::Str(text)) => (String::from_utf8_lossy(text).into(), "object"),
-            Value::Packed(..) => panic!("a string was stored"),
+            Value::Packed(..) | Value::Object(_) => panic!("a string was stored"),
         })
     }
 

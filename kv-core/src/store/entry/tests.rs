@@ -72,6 +72,7 @@ fn copy_of(value: Value<'_>) -> (u8, Vec<u8>) {
         Value::Bytes(text) => (1, text.to_vec()),
         Value::Object(Object::Str(text)) => (2, text.clone()),
         Value::Packed(form, bytes) => (3 + form as u8, bytes.to_vec()),
+        Value::Object(_) => unreachable!("strings and packed values are stored here"),
     }
 }
 
