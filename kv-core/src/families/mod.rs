@@ -4,13 +4,15 @@
 //! memory ahead of use.
 
 use crate::command::{Args, CommandError, CommandSpec, Ctx, Event};
-use crate::resp::number;
+use crate::resp::{Reply, number};
 use crate::store::{EntryRef, Expire, Key, Object, StrValue, Value};
+use crate::structs::packed::Item;
 
 pub mod bitmap;
 pub mod connection;
 pub mod generic;
 pub mod hyperloglog;
+pub mod list;
 mod scan;
 pub mod server;
 pub mod set;
@@ -18,8 +20,16 @@ pub mod string;
 pub mod testing;
 
 /// All rows, family by family.
-pub const ALL: &[&[CommandSpec]] =
-    &[string::ROWS, generic::ROWS, bitmap::ROWS, hyperloglog::ROWS, set::ROWS, connection::ROWS, server::ROWS];
+pub const ALL: &[&[CommandSpec]] = &[
+    string::ROWS,
+    generic::ROWS,
+    bitmap::ROWS,
+    hyperloglog::ROWS,
+    list::ROWS,
+    set::ROWS,
+    connection::ROWS,
+    server::ROWS,
+];
 
 /// The bytes of a string value; `digits` has room for those of an integer.
 ///
@@ -60,6 +70,15 @@ pub(crate) fn put(ctx: &mut Ctx, key: Key<'_>, value: StrValue<'_>, expire: Expi
     ctx.wrote(key, Event::Set);
     if let Expire::At(_) = expire {
         ctx.also(key, Event::Expire);
+    }
+}
+
+/// Replies an element of a collection.
+#[inline]
+pub(crate) fn reply_item(reply: &mut Reply, item: Item<'_>) {
+    match item {
+        Item::Bytes(bytes) => reply.bulk(bytes),
+        Item::Int(int) => reply.bulk_int(int),
     }
 }
 

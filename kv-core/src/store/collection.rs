@@ -12,7 +12,7 @@ use super::entry::Form;
 use super::{Object, Value};
 use crate::structs::ints::{Ints, IntsRef};
 use crate::structs::packed::{Packed, PackedRef};
-use crate::types::{Set, SetRef};
+use crate::types::{List, ListRef, Set, SetRef};
 
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,51 @@ impl Collection for Set {
 
     fn into_object(self) -> Object {
         Object::Set(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Collection for List {
+    type Ref<'a> = ListRef<'a>;
+
+    #[inline]
+    fn view(value: Value<'_>) -> Option<ListRef<'_>> {
+        match value {
+            Value::Packed(Form::List, bytes) => Some(ListRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Object(Object::List(list)) => Some(list.as_ref()),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn of(object: &mut Object) -> Option<&mut List> {
+        match object {
+            Object::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Result<List, Vec<u8>> {
+        match form {
+            Form::List => Ok(List::Packed(Packed::from_bytes(bytes))),
+            _ => Err(bytes),
+        }
+    }
+
+    #[inline]
+    fn into_packed(self) -> Result<(Form, Vec<u8>), List> {
+        match self {
+            List::Packed(packed) => Ok((Form::List, packed.into_bytes())),
+            chain => Err(chain),
+        }
+    }
+
+    fn into_object(self) -> Object {
+        Object::List(self)
     }
 
     fn is_empty(&self) -> bool {
