@@ -11,9 +11,11 @@ pub mod list;
 pub mod pattern;
 pub mod set;
 pub mod stream;
+pub mod zset;
 
 pub use hash::{Hash, HashRef};
 pub use limits::{Limits, ListNodeLimit};
 pub use list::{List, ListRef};
 pub use set::{Set, SetRef};
 pub use stream::Stream;
+pub use zset::{ZSet, ZSetRef};
