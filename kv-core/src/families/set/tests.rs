@@ -254,3 +254,12 @@ fn a_walk_finds_all_that_stays_while_members_come_and_go() {
     assert!(calls >= 30);
     assert!((0..2_500).all(|n| seen.contains(&format!("m{}", 2 * n))));
 }
+
+#[test]
+fn no_part_of_a_walk_is_longer_than_a_slice() {
+    let mut world = World::new(1);
+    fill(&mut world, "s", "m", 40_000);
+    let Value::Array(parts) = decode(&world.run_words(&["SSCAN", "s", "0", "COUNT", "1000000"])) else { panic!() };
+    let Value::Array(found) = &parts[1] else { panic!("{parts:?}") };
+    assert!((16_384..17_000).contains(&found.len()) && text(&parts[0]) != "0", "{}", found.len());
+}
