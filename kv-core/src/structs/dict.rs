@@ -187,6 +187,82 @@ fn find_slot<const N: usize>(
     None
 }
 
+/// Slots that a chain has almost never more of: the average is at most twice the load.
+const CHAIN: usize = 48;
+
+/// The slots of a bucket, copied while it is split or merged.
+struct Chain {
+    slots: [Slot; CHAIN],
+    len: usize,
+    /// What `slots` has no room for.
+    more: Vec<Slot>,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    handle: Option<Handle>,
+    tag: u16,
+    goes_up: bool,
+}
+
+impl Slot {
+    #[inline]
+    fn handle(self) -> Handle {
+        self.handle.expect("only slots in use are copied")
+    }
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain { slots: [Slot { handle: None, tag: 0, goes_up: false }; CHAIN], len: 0, more: Vec::new() }
+    }
+}
+
+impl Chain {
+    #[inline]
+    fn extend(&mut self, tags: &[u16], handles: &[Option<Handle>]) {
+        for (&tag, &handle) in tags.iter().zip(handles) {
+            if handle.is_none() {
+                break;
+            }
+            let slot = Slot { handle, tag, goes_up: false };
+            match self.slots.get_mut(self.len) {
+                Some(free) => *free = slot,
+                None => self.more.push(slot),
+            }
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots[..self.len.min(CHAIN)].iter().chain(&self.more)
+    }
+
+    #[inline]
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.slots[..self.len.min(CHAIN)].iter_mut().chain(&mut self.more)
+    }
+
+    /// The line of a bucket that these slots, or those that go up, are put into.
+    #[inline]
+    fn fill(&self, goes_up: bool) -> Line {
+        let mut line = EMPTY_LINE;
+        for (at, slot) in self.iter().filter(|slot| slot.goes_up == goes_up).take(LINE_SLOTS).enumerate() {
+            (line.tags[at], line.handles[at]) = (slot.tag, slot.handle);
+        }
+        line
+    }
+
+    /// Those that `fill` had no place for.
+    #[inline]
+    fn beyond_line(&self, goes_up: bool, f: impl FnMut(&Slot)) {
+        if self.len > LINE_SLOTS {
+            self.iter().filter(|slot| slot.goes_up == goes_up).skip(LINE_SLOTS).for_each(f);
+        }
+    }
+}
+
 /// The table.
 #[derive(Clone)]
 pub struct Dict {
@@ -537,7 +613,7 @@ impl Dict {
         }
     }
 
-    /// Takes away a chunk that is empty and the last of its bucket; the last chunk of all moves into the gap.
+    /// Takes away the last chunk of a bucket with what is in it; the last chunk of all moves into the gap.
     fn drop_chunk(&mut self, at: u32) {
         self.set_next(self.chunks[at as usize].before, NONE);
         let moved = self.chunks.pop().expect("a chunk to take away");
@@ -565,24 +641,24 @@ impl Dict {
     fn split_one(&mut self) {
         let (from, to, level) = (self.split, self.lines.len(), self.level);
         let (old, new) = (tag_shift(level), tag_shift(level + 1));
-        self.lines.push(EMPTY_LINE);
-        let mut rank = 0;
-        while let Some((place, handle)) = self.nth(from, rank) {
-            let goes_up = if old == new {
-                *self.slot_mut(place).0 >> (level - old) & 1 == 1
+        let mut chain = Chain::default();
+        self.collect(from, &mut chain);
+        for slot in chain.iter_mut() {
+            slot.goes_up = if old == new {
+                slot.tag >> (level - old) & 1 == 1
             } else {
-                let hash = self.hash(self.key(handle));
-                *self.slot_mut(place).0 = tag_of(hash, new);
+                let hash = self.hash(self.key(slot.handle()));
+                slot.tag = tag_of(hash, new);
                 hash >> level & 1 == 1
             };
-            if goes_up {
-                // Another record takes its rank, or none.
-                let (tag, handle) = self.cut(place);
-                self.push(to, tag, handle);
-            } else {
-                rank += 1;
-            }
         }
+        self.drop_chunks(from);
+        let lower = chain.fill(false);
+        self.lines[from] = lower;
+        let upper = chain.fill(true);
+        self.lines.push(upper);
+        chain.beyond_line(false, |slot| self.push(from, slot.tag, slot.handle()));
+        chain.beyond_line(true, |slot| self.push(to, slot.tag, slot.handle()));
         self.split += 1;
         if self.split == 1 << self.level {
             (self.level, self.split) = (self.level + 1, 0);
@@ -595,35 +671,40 @@ impl Dict {
         let level = from.ilog2();
         let into = from - (1 << level);
         let (old, new) = (tag_shift(level + 1), tag_shift(level));
+        let mut chain = Chain::default();
+        self.collect(into, &mut chain);
+        self.collect(from, &mut chain);
         if old != new {
-            for bucket in [into, from] {
-                let mut rank = 0;
-                while let Some((place, handle)) = self.nth(bucket, rank) {
-                    *self.slot_mut(place).0 = tag_of(self.hash(self.key(handle)), new);
-                    rank += 1;
-                }
-            }
+            chain.iter_mut().for_each(|slot| slot.tag = tag_of(self.hash(self.key(slot.handle())), new));
         }
-        while let Some((place, _)) = self.nth(from, 0) {
-            let (tag, handle) = self.cut(place);
-            self.push(into, tag, handle);
-        }
+        self.drop_chunks(from);
+        self.drop_chunks(into);
         self.lines.pop();
+        self.lines[into] = chain.fill(false);
+        chain.beyond_line(false, |slot| self.push(into, slot.tag, slot.handle()));
         (self.level, self.split) = (level, into);
     }
 
-    /// The record of this rank in a bucket.
-    fn nth(&self, bucket: usize, rank: usize) -> Option<(Place, Handle)> {
-        let (mut slot, mut slots, mut chunk, mut next) = (rank, LINE_SLOTS, NONE, self.lines[bucket].next);
-        while slot >= slots {
-            if next == NONE {
-                return None;
-            }
-            slot -= slots;
-            (slots, chunk, next) = (CHUNK_SLOTS, next, self.chunks[next as usize].next);
+    /// Copies the slots of a bucket.
+    fn collect(&self, bucket: usize, chain: &mut Chain) {
+        let line = &self.lines[bucket];
+        chain.extend(&line.tags, &line.handles);
+        let mut at = line.next;
+        while at != NONE {
+            let chunk = &self.chunks[at as usize];
+            chain.extend(&chunk.tags, &chunk.handles);
+            at = chunk.next;
         }
-        let place = Place { bucket, chunk, slot };
-        self.handle_at(place).map(|handle| (place, handle))
+    }
+
+    /// Gives the chunks of a bucket back, with what is in them.
+    fn drop_chunks(&mut self, bucket: usize) {
+        loop {
+            match self.last_chunk(bucket) {
+                NONE => break,
+                last => self.drop_chunk(last),
+            }
+        }
     }
 }
 

@@ -177,6 +177,20 @@ impl Model {
 }
 
 impl Dict {
+    /// The record of this rank in a bucket.
+    fn nth(&self, bucket: usize, rank: usize) -> Option<(Place, Handle)> {
+        let (mut slot, mut slots, mut chunk, mut next) = (rank, LINE_SLOTS, NONE, self.lines[bucket].next);
+        while slot >= slots {
+            if next == NONE {
+                return None;
+            }
+            slot -= slots;
+            (slots, chunk, next) = (CHUNK_SLOTS, next, self.chunks[next as usize].next);
+        }
+        let place = Place { bucket, chunk, slot };
+        self.handle_at(place).map(|handle| (place, handle))
+    }
+
     /// Checks what must always hold.
     ///
     /// Panics: when it does not.

@@ -124,3 +124,21 @@ fn a_copy_has_the_same_handles_and_goes_its_own_way() {
     assert!(copy.contains(&member(500)) && !dict.contains(&member(500)));
     assert!(copy.bytes() <= filled(1_000).bytes());
 }
+
+#[test]
+fn a_chain_of_any_length_is_copied() {
+    let handles: Vec<Option<Handle>> = (1..=100).map(Handle::from_raw).collect();
+    let tags: Vec<u16> = (1..=100).collect();
+    let mut chain = Chain::default();
+    chain.extend(&tags[..50], &handles[..50]);
+    chain.extend(&[&tags[50..], &[7]].concat(), &[&handles[50..], &[None]].concat());
+    chain.iter_mut().for_each(|slot| slot.goes_up = slot.tag.is_multiple_of(5));
+    for (goes_up, count) in [(true, 20), (false, 80)] {
+        let line = chain.fill(goes_up);
+        let mut tags: Vec<u16> = line.tags.to_vec();
+        chain.beyond_line(goes_up, |slot| tags.push(slot.tag));
+        assert_eq!(tags.len(), count);
+        assert!(tags.is_sorted() && tags.iter().all(|tag| tag.is_multiple_of(5) == goes_up));
+        assert!(line.tags.iter().zip(&line.handles).all(|(&tag, handle)| *handle == Handle::from_raw(tag.into())));
+    }
+}
