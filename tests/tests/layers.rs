@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 /// The rooms of `kv-core/src` from the bottom up, each with those it may use. A new room needs a row.
 const ROOMS: &[(&str, &[&str])] = &[
     ("resp", &[]),
-    ("structs", &[]),
-    ("types", &["structs"]),
-    // `resp` for the text forms of numbers: a value that is an integer's text is stored as one.
+    // From here on `resp` for the text forms of numbers: what is an integer's text is stored as one.
+    ("structs", &["resp"]),
+    ("types", &["resp", "structs"]),
     ("store", &["resp", "structs", "types"]),
     ("command", &["resp", "structs", "types", "store"]),
     ("families", &["resp", "structs", "types", "store", "command"]),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! chunk: 1 MiB from the global allocator  | page 0: 64 KiB, aligned to its size | page 1 | ... | page 15 |
+//!        later 256 KiB of a huge page                                                 | ... page 3 |
 //! page:                                   | blocks, up to 4 KiB | head | blocks .. |
 //!
 //! class of blocks -> pages with room: nearly full ones in front, sparse ones behind -> free blocks (offsets), then untouched ones
@@ -26,6 +27,9 @@
 //! **Chunks** are not asked for with an alignment: allocators then reserve twice as much, and where the system uses huge
 //! pages on its own that becomes resident. If a chunk happens not to begin at a page, it has one page less.
 //!
+//! A heap of a few MiB takes further chunks in huge pages, as far as they are ready (`huge`): a lookup then finds the
+//! address of a block at once, and nobody waits for memory that is touched for the first time.
+//!
 //! It knows nothing of what is in a block, and does not remember the size of one: who frees a block tells it.
 //!
 //! Source: pages of one size each, linked through their free blocks, as in J. Bonwick, "The slab allocator", 1994; heads
@@ -33,6 +37,7 @@
 
 #![allow(unsafe_code)]
 
+use super::huge::{self, SLICE, Slice};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,13 +60,19 @@ const CHUNK: usize = PAGES * PAGE;
 const HEAD: usize = size_of::<Page>();
 const COLOURS: usize = if cfg!(miri) { 16 } else { 64 };
 
-/// With more pages than this in the pool an empty chunk goes: one stays.
-const SPARE_MAX: u32 = PAGES as u32 + PAGES as u32 / 2;
+/// Pages that stay in the pool when an empty chunk goes.
+const RESERVE: u32 = PAGES as u32 / 2;
+
+/// From so many pages on, chunks are slices of huge pages: a small heap has nothing from it.
+const HUGE_FROM: u32 = 2 * PAGES as u32;
 
 /// No free block that was used before.
 const NONE: u16 = u16::MAX;
 
-const _: () = assert!(PAGES <= u16::BITS as usize && HEAD == 64);
+/// Pages that the masks of a chunk have bits for.
+const MASK_PAGES: usize = u32::BITS as usize;
+
+const _: () = assert!(PAGES < u32::BITS as usize && SLICE / PAGE <= MASK_PAGES && HEAD == 64);
 const _: () = assert!(PAGE / 8 < NONE as usize, "offsets within a page, in units of 8 bytes, fit 16 bits");
 const _: () = assert!(COLOURS * HEAD + 2 * BLOCK_MAX <= PAGE, "a page holds two blocks at least");
 
@@ -134,16 +145,50 @@ struct Page {
 struct Chunk {
     /// Null if given back.
     memory: *mut u8,
+    /// Whether it is a `Slice`.
+    huge: bool,
     /// One bit a page: all of them, and those in the pool.
-    all: u16,
-    spare: u16,
+    all: u32,
+    spare: u32,
 }
 
 impl Chunk {
-    fn new(memory: *mut u8) -> Chunk {
-        let pages = if memory.addr().is_multiple_of(PAGE) { PAGES } else { PAGES - 1 };
-        let all = u16::MAX >> (u16::BITS as usize - pages);
-        Chunk { memory, all, spare: all }
+    const GONE: Chunk = Chunk { memory: ptr::null_mut(), huge: false, all: 0, spare: 0 };
+
+    fn new() -> Chunk {
+        // SAFETY: the size is not zero.
+        let memory = unsafe { alloc(chunk_layout()) };
+        if memory.is_null() {
+            handle_alloc_error(chunk_layout())
+        }
+        Chunk::of(memory, if memory.addr().is_multiple_of(PAGE) { PAGES } else { PAGES - 1 }, false)
+    }
+
+    fn of(memory: *mut u8, pages: usize, huge: bool) -> Chunk {
+        let all = u32::MAX >> (MASK_PAGES - pages);
+        Chunk { memory, huge, all, spare: all }
+    }
+
+    fn pages(&self) -> u32 {
+        self.all.count_ones()
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// None of its pages is in use or will be.
+    unsafe fn free(&mut self) {
+        if let Some(memory) = NonNull::new(self.memory) {
+            // SAFETY: it came from where `huge` says.
+            unsafe {
+                if self.huge {
+                    drop(Slice::from_raw(memory));
+                } else {
+                    dealloc(self.memory, chunk_layout());
+                }
+            }
+        }
+        *self = Chunk::GONE;
     }
 
     /// Where its first page begins.
@@ -192,7 +237,7 @@ impl Heap {
     /// Blocks in use, but for those larger than `BLOCK_MAX`. Cost: O(pages).
     pub fn blocks(&self) -> usize {
         let pages = self.chunks.iter().flat_map(|chunk| {
-            let taken = (0..PAGES).filter(|&index| chunk.all & !chunk.spare & (1 << index) != 0);
+            let taken = (0..MASK_PAGES).filter(|&index| chunk.all & !chunk.spare & (1 << index) != 0);
             // SAFETY: the chunk is alive, and the heads of pages that are not in the pool are ours to read.
             taken.map(|index| usize::from(unsafe { (*head_of(chunk.begin().add(index * PAGE))).used }))
         });
@@ -391,25 +436,24 @@ impl Heap {
         chunk.spare |= 1 << ((page.addr() - chunk.begin().addr()) / PAGE);
         self.spare += 1;
         self.lowest = self.lowest.min(at);
-        if chunk.spare == chunk.all && self.spare >= SPARE_MAX {
-            // SAFETY: allocated with this layout, and none of its pages is in use.
-            unsafe { dealloc(chunk.memory, chunk_layout()) }
-            self.pages -= chunk.all.count_ones();
-            self.spare -= chunk.all.count_ones();
-            *chunk = Chunk { memory: ptr::null_mut(), all: 0, spare: 0 };
+        let pages = chunk.pages();
+        if chunk.spare == chunk.all && self.spare >= pages + RESERVE {
+            // SAFETY: none of its pages is in use.
+            unsafe { chunk.free() }
+            self.pages -= pages;
+            self.spare -= pages;
             self.vacant.push(at as u32);
         }
     }
 
     fn add_chunk(&mut self) {
-        // SAFETY: the size is not zero.
-        let memory = unsafe { alloc(chunk_layout()) };
-        if memory.is_null() {
-            handle_alloc_error(chunk_layout())
-        }
-        let chunk = Chunk::new(memory);
-        self.pages += chunk.all.count_ones();
-        self.spare += chunk.all.count_ones();
+        let slice = if self.pages >= HUGE_FROM { huge::take() } else { None };
+        let chunk = match slice {
+            Some(slice) => Chunk::of(slice.into_raw().as_ptr(), SLICE / PAGE, true),
+            None => Chunk::new(),
+        };
+        self.pages += chunk.pages();
+        self.spare += chunk.pages();
         let at = match self.vacant.pop() {
             Some(at) => {
                 self.chunks[at as usize] = chunk;
@@ -426,11 +470,11 @@ impl Heap {
 
 impl Drop for Heap {
     fn drop(&mut self) {
-        for chunk in &self.chunks {
+        for chunk in &mut self.chunks {
             // Pages of which blocks are in use are left to them.
-            if !chunk.memory.is_null() && chunk.spare == chunk.all {
-                // SAFETY: allocated with this layout, and none of its pages is in use.
-                unsafe { dealloc(chunk.memory, chunk_layout()) }
+            if chunk.spare == chunk.all {
+                // SAFETY: none of its pages is in use.
+                unsafe { chunk.free() }
             }
         }
     }

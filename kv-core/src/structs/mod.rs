@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod dict;
 pub mod heap;
+pub mod huge;
 pub mod ints;
 pub mod packed;
 pub mod random;

@@ -16,6 +16,9 @@
 //! decides about the next split is in the tag, except when the address bits reach a multiple of 8: only then a split
 //! has to look at the items and hash them again.
 //!
+//! **Segments** of large tables lie in slices of huge pages, four side by side, as far as these are ready (`huge`), else each
+//! has memory of its own.
+//!
 //! **Invariants.** Items of a bucket are packed to the front, chunk after chunk; an overflow chunk holds at least two
 //! items; `GROW_LOAD` and `SHRINK_LOAD` bound the average number of items a bucket. All but the addresses of the items
 //! is a function of the order of operations.
@@ -28,6 +31,7 @@
 
 #![allow(unsafe_code)]
 
+use super::huge::{self, SLICE, Slice};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -46,6 +50,10 @@ const OVERFLOW_SLOTS: usize = 4;
 /// Buckets a segment: 64 KiB, small enough to be zeroed in a few microseconds, large enough that the directory of a
 /// table of 100 M keys stays in the second-level cache.
 const SEGMENT_BUCKETS: usize = if cfg!(miri) { 16 } else { 1024 };
+
+/// From so many segments on, further ones lie in huge pages if possible.
+const HUGE_FROM: usize = 16;
+const SLICE_SEGMENTS: usize = SLICE / (SEGMENT_BUCKETS * BUCKET_SLOTS * size_of::<Slot>());
 
 /// At most 2^31 buckets (15 G items at full load); from there on chains grow instead.
 const LEVEL_MAX: u32 = 30;
@@ -337,6 +345,8 @@ fn tag_of(hash: u64, shift: u32) -> usize {
 /// The table. It owns its items; dropping it drops them (O(n): do it in the background).
 pub struct Table<T: Item> {
     segments: Vec<*mut Slot>,
+    /// Slices of huge pages, with the index of the first segment in each.
+    slices: Vec<(usize, NonNull<u8>)>,
     /// Buckets that the first segment has room for: a power of two, `SEGMENT_BUCKETS` once there is a second segment.
     first_room: usize,
     /// 0 as long as nothing was ever inserted, then at least 1.
@@ -365,6 +375,7 @@ impl<T: Item> Table<T> {
     pub const fn new() -> Self {
         Table {
             segments: Vec::new(),
+            slices: Vec::new(),
             first_room: 0,
             buckets: 0,
             level: 0,
@@ -765,7 +776,7 @@ impl<T: Item> Table<T> {
     fn make_room(&mut self, buckets: usize) {
         if buckets > SEGMENT_BUCKETS {
             if (buckets - 1).is_multiple_of(SEGMENT_BUCKETS) {
-                self.segments.push(allocate(buckets_layout(SEGMENT_BUCKETS)));
+                self.add_segment();
             }
         } else if buckets > self.first_room {
             self.resize_first(self.first_room * 2);
@@ -776,12 +787,45 @@ impl<T: Item> Table<T> {
     fn drop_room(&mut self) {
         if self.buckets >= SEGMENT_BUCKETS {
             if self.buckets.is_multiple_of(SEGMENT_BUCKETS) {
-                let segment = self.segments.pop().expect("a segment for the bucket taken away");
-                // SAFETY: its last bucket was just taken away; it was allocated with this layout.
-                unsafe { release(segment, buckets_layout(SEGMENT_BUCKETS)) }
+                // SAFETY: its last bucket was just taken away.
+                unsafe { self.drop_segment() }
             }
         } else if self.buckets <= self.first_room / 4 {
             self.resize_first(self.first_room / 2);
+        }
+    }
+
+    fn add_segment(&mut self) {
+        let index = self.segments.len();
+        let mut slice = self.slices.last().copied().filter(|&(first, _)| index < first + SLICE_SEGMENTS);
+        if slice.is_none() && index >= HUGE_FROM {
+            slice = huge::take().map(|slice| (index, slice.into_zeroed()));
+            self.slices.extend(slice);
+        }
+        self.segments.push(match slice {
+            // SAFETY: within the slice. It was zeroed, and is again where buckets have been taken away.
+            Some((first, memory)) => unsafe {
+                memory.as_ptr().cast::<Slot>().add((index - first) * SEGMENT_BUCKETS * BUCKET_SLOTS)
+            },
+            None => allocate(buckets_layout(SEGMENT_BUCKETS)),
+        });
+    }
+
+    /// # Safety
+    /// There is a segment besides the first, and the last one is out of use.
+    unsafe fn drop_segment(&mut self) {
+        let Some(segment) = self.segments.pop() else { return };
+        let index = self.segments.len();
+        match self.slices.last() {
+            Some(&(first, memory)) if (first..first + SLICE_SEGMENTS).contains(&index) => {
+                if index == first {
+                    self.slices.pop();
+                    // SAFETY: this was the last segment in it.
+                    drop(unsafe { Slice::from_raw(memory) });
+                }
+            }
+            // SAFETY: it was allocated with this layout.
+            _ => unsafe { release(segment, buckets_layout(SEGMENT_BUCKETS)) },
         }
     }
 
@@ -812,10 +856,13 @@ fn low_tag_mask(shift: u32) -> usize {
 impl<T: Item> Drop for Table<T> {
     fn drop(&mut self) {
         self.drain(drop);
-        for (at, &segment) in self.segments.iter().enumerate() {
-            let room = if at == 0 { self.first_room } else { SEGMENT_BUCKETS };
+        while self.segments.len() > 1 {
+            // SAFETY: all is out of use.
+            unsafe { self.drop_segment() }
+        }
+        if let Some(first) = self.segments.pop() {
             // SAFETY: allocated with this layout, and not used again.
-            unsafe { release(segment, buckets_layout(room)) }
+            unsafe { release(first, buckets_layout(self.first_room)) }
         }
     }
 }

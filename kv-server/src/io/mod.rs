@@ -4,11 +4,13 @@
 //! main thread     listeners and signals: accepts a connection, gives it to the worker with the fewest
 //! shard-0 ..      one event loop each: sockets <-> engine::Worker
 //! reclaimer       frees what would take too long on a worker: huge values, flushed databases
+//! memory          makes huge pages before they are needed
 //! ```
 
 mod acceptor;
 mod clock;
 mod event_loop;
+mod huge;
 mod machine;
 mod socket;
 
@@ -147,6 +149,7 @@ impl Server {
     /// Serves until SIGTERM, SIGINT or SHUTDOWN.
     pub fn run(self) -> io::Result<()> {
         let Server { mut acceptor, loops, shared, garbage, .. } = self;
+        huge::start()?;
         let reclaimer = thread::Builder::new().name("reclaimer".into()).spawn(move || {
             for trash in garbage {
                 drop(trash);

@@ -372,3 +372,20 @@ fn the_table_costs_about_eleven_bytes_an_item_at_every_size() {
         }
     }
 }
+
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn segments_lie_in_huge_pages_while_some_are_ready_and_give_them_back() {
+    huge::tests::with_slices(8, || {
+        let mut table = Table::new();
+        let most = (HUGE_FROM + 60) * SEGMENT_BUCKETS * GROW_LOAD;
+        for _ in 0..2 {
+            (0..most as u64).for_each(|number| table.put(number));
+            assert!(table.slices.len() >= 2 && table.slices.len() * SLICE_SEGMENTS < table.segments.len());
+            table.check();
+            (0..most as u64).for_each(|number| assert!(table.take(number)));
+            assert_eq!(table.slices.len(), 0);
+            table.check();
+        }
+    });
+}
