@@ -86,6 +86,7 @@ const INTEGERS: &[&str] = &[
     "maxage",
     "milliseconds",
     "min-match-len",
+    "numfields",
     "numreplicas",
     "offset",
     "protover",

@@ -11,6 +11,7 @@ use crate::structs::packed::Item;
 pub mod bitmap;
 pub mod connection;
 pub mod generic;
+pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 mod scan;
@@ -23,6 +24,8 @@ pub mod testing;
 pub const ALL: &[&[CommandSpec]] = &[
     string::ROWS,
     generic::ROWS,
+    hash::ROWS,
+    hash::expiry::ROWS,
     bitmap::ROWS,
     hyperloglog::ROWS,
     list::ROWS,

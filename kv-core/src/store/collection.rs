@@ -12,7 +12,7 @@ use super::entry::Form;
 use super::{Object, Value};
 use crate::structs::ints::{Ints, IntsRef};
 use crate::structs::packed::{Packed, PackedRef};
-use crate::types::{List, ListRef, Set, SetRef};
+use crate::types::{Hash, HashRef, List, ListRef, Set, SetRef};
 
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,51 @@ pub trait Collection: Default {
     fn into_object(self) -> Object;
 
     fn is_empty(&self) -> bool;
+}
+
+impl Collection for Hash {
+    type Ref<'a> = HashRef<'a>;
+
+    #[inline]
+    fn view(value: Value<'_>) -> Option<HashRef<'_>> {
+        match value {
+            Value::Packed(Form::Hash, bytes) => Some(HashRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Object(Object::Hash(hash)) => Some(hash.as_ref()),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn of(object: &mut Object) -> Option<&mut Hash> {
+        match object {
+            Object::Hash(hash) => Some(hash),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Result<Hash, Vec<u8>> {
+        match form {
+            Form::Hash => Ok(Hash::Packed(Packed::from_bytes(bytes))),
+            _ => Err(bytes),
+        }
+    }
+
+    #[inline]
+    fn into_packed(self) -> Result<(Form, Vec<u8>), Hash> {
+        match self {
+            Hash::Packed(packed) => Ok((Form::Hash, packed.into_bytes())),
+            table => Err(table),
+        }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Hash(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
 }
 
 impl Collection for Set {

@@ -22,7 +22,7 @@
 use super::UnixMs;
 use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
-use crate::types::{Limits, List, Set};
+use crate::types::{Hash, Limits, List, Set};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -106,6 +106,7 @@ impl Form {
 pub enum Object {
     /// A long string, or one that grows.
     Str(Vec<u8>),
+    Hash(Hash),
     List(List),
     Set(Set),
 }
@@ -115,6 +116,7 @@ impl Object {
     pub fn type_name(&self) -> &'static str {
         match self {
             Object::Str(_) => "string",
+            Object::Hash(_) => "hash",
             Object::List(_) => "list",
             Object::Set(_) => "set",
         }
@@ -124,6 +126,7 @@ impl Object {
     pub fn encoding(&self, _limits: &Limits) -> &'static str {
         match self {
             Object::Str(_) => "raw",
+            Object::Hash(hash) => hash.as_ref().encoding(),
             Object::List(list) => list.as_ref().encoding(),
             Object::Set(set) => set.as_ref().encoding(),
         }
@@ -134,6 +137,7 @@ impl Object {
         system_size(size_of::<Object>())
             + match self {
                 Object::Str(text) => system_size(text.capacity()),
+                Object::Hash(hash) => hash.bytes(),
                 Object::List(list) => list.bytes(),
                 Object::Set(set) => set.bytes(),
             }

@@ -291,14 +291,14 @@ impl<'a> HashRef<'a> {
     }
 
     /// Calls `f` for some of the fields and returns where to go on: begin with 0, end when 0 comes back. A field that is
-    /// there all the time is visited at least once. Cost: a few fields; all of a packed hash.
-    pub fn scan(self, cursor: u64, now: UnixMs, mut f: impl FnMut(Item<'a>, Item<'a>)) -> u64 {
+    /// there all the time is visited at least once. Cost: about `count` fields; all of a packed hash.
+    pub fn scan(self, cursor: u64, count: usize, now: UnixMs, mut f: impl FnMut(Item<'a>, Item<'a>)) -> u64 {
         match self {
             HashRef::Packed(packed) => {
                 pairs(packed).for_each(|(field, value)| f(field, value));
                 0
             }
-            HashRef::Table(table) => table.scan(cursor, now, f),
+            HashRef::Table(table) => table.scan(cursor, count, now, f),
         }
     }
 

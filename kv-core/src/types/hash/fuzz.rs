@@ -163,7 +163,7 @@ impl Model {
         assert_eq!(found, want, "seed {seed}");
         let (mut cursor, mut seen) = (0, BTreeMap::new());
         loop {
-            cursor = view.scan(cursor, now, |field, value| {
+            cursor = view.scan(cursor, 1, now, |field, value| {
                 seen.insert(field.to_vec(), value.to_vec());
             });
             if cursor == 0 {

@@ -236,12 +236,27 @@ impl HashTable {
         self.dict.iter().filter_map(move |handle| self.live(handle, now))
     }
 
-    pub(super) fn scan<'a>(&'a self, cursor: u64, now: UnixMs, mut f: impl FnMut(Item<'a>, Item<'a>)) -> u64 {
-        self.dict.scan(cursor, |handle| {
-            if let Some((field, value)) = self.live(handle, now) {
-                f(field, value);
+    pub(super) fn scan<'a>(
+        &'a self,
+        cursor: u64,
+        count: usize,
+        now: UnixMs,
+        mut f: impl FnMut(Item<'a>, Item<'a>),
+    ) -> u64 {
+        let (mut next, mut visited) = (cursor, 0);
+        loop {
+            next = self.dict.scan(next, |handle| {
+                visited += 1;
+                if let Some((field, value)) = self.live(handle, now) {
+                    f(field, value);
+                }
+            });
+            // A bucket counts, too: a table may have become nearly empty.
+            visited += 1;
+            if next == 0 || visited >= count {
+                return next;
             }
-        })
+        }
     }
 
     pub(super) fn random(&self, random: &mut Random, now: UnixMs) -> Option<(Item<'_>, Item<'_>)> {
