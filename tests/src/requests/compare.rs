@@ -1,0 +1,184 @@
+//! Whether two replies to the same request mean the same: in the same order where Redis promises one, of the same form
+//! where chance decides, and, if not, whether the difference is one that is meant.
+
+use kv_core::command::{Found, table};
+use kv_core::families::testing::show;
+use kv_core::resp::client::Value;
+
+/// A difference that is meant.
+pub struct Known {
+    /// The first word of the request; none: any.
+    pub command: Option<&'static str>,
+    /// Whether our reply and Redis's, in the short form, show it.
+    pub fits: fn(&str, &str) -> bool,
+    /// How its line in docs/compatibility.md begins.
+    pub line: &'static str,
+}
+
+/// All that the random requests meet.
+#[rustfmt::skip] // a table
+pub const KNOWN: &[Known] = &[
+    Known {
+        command: Some("object"),
+        fits: |ours, theirs| ours == "\"int\"" && theirs == "\"embstr\"",
+        line: "| `OBJECT ENCODING` after `INCRBYFLOAT` made a whole number |",
+    },
+    Known {
+        command: Some("object"),
+        fits: |ours, theirs| ours == "\"listpack\"" && theirs == "\"quicklist\"",
+        line: "| `OBJECT ENCODING` of a small list |",
+    },
+    Known {
+        command: Some("object"),
+        fits: |ours, theirs| ours == "\"listpack\"" && theirs == "\"hashtable\"",
+        line: "| `OBJECT ENCODING` of a small set that is not of integers alone |",
+    },
+    Known {
+        command: Some("bitcount"),
+        fits: |ours, theirs| ours.starts_with("-ERR ") && (theirs == ":0" || theirs.starts_with("-WRONGTYPE ")),
+        line: "| `BITCOUNT` and `BITPOS` of a missing key or another type, with words they cannot read |",
+    },
+    Known {
+        command: Some("bitpos"),
+        fits: |ours, theirs| ours.starts_with("-ERR ") && (matches!(theirs, ":0" | ":-1") || theirs.starts_with("-WRONGTYPE ")),
+        line: "| `BITCOUNT` and `BITPOS` of a missing key or another type, with words they cannot read |",
+    },
+    Known {
+        command: None,
+        fits: |ours, theirs| theirs.starts_with("-ERR ") && ours.strip_prefix(theirs).is_some_and(|rest| rest.starts_with('\0')),
+        line: "| an error that quotes a word with a zero byte |",
+    },
+];
+
+/// In which order elements stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Told,
+    /// None is promised.
+    Free,
+    /// The same, of keys and values by turns.
+    FreePairs,
+    /// Chance has chosen them: the form and the number are compared.
+    Chance,
+}
+
+fn order_of(name: &str, words: &[Vec<u8>]) -> Order {
+    let says = |keyword: &str| words.iter().any(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
+    match name {
+        "hgetall" => Order::FreePairs,
+        "spop" | "srandmember" | "hrandfield" | "zrandmember" => Order::Chance,
+        "geosearch" | "georadius" | "georadius_ro" | "georadiusbymember" | "georadiusbymember_ro" => {
+            if says("ANY") {
+                Order::Chance
+            } else if says("ASC") || says("DESC") {
+                Order::Told
+            } else {
+                Order::Free
+            }
+        }
+        "sort" | "sort_ro" if says("nosort") => Order::Free,
+        _ if is_free(name) => Order::Free,
+        _ => Order::Told,
+    }
+}
+
+/// Whether the row says that the order is free.
+fn is_free(name: &str) -> bool {
+    matches!(table().find(name.as_bytes(), None), Found::Row(id)
+        if table().row(id).spec.tips.contains(&"nondeterministic_output_order"))
+}
+
+/// Whether the two replies to a request mean the same.
+pub fn agree(words: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
+    let name = String::from_utf8_lossy(&words[0]).to_lowercase();
+    means_the_same(&name, words, ours, theirs)
+        || KNOWN.iter().any(|known| {
+            known.command.is_none_or(|command| command == name) && (known.fits)(&show(ours), &show(theirs))
+        })
+}
+
+fn means_the_same(name: &str, words: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
+    match (name, ours, theirs) {
+        // Spans shrink while a case runs.
+        ("ttl" | "pttl" | "expiretime" | "pexpiretime", Value::Int(ours), Value::Int(theirs)) => {
+            ours.abs_diff(*theirs) <= if name.starts_with('p') { 5000 } else { 5 } && (*ours < 0) == (*theirs < 0)
+        }
+        ("sscan" | "hscan" | "zscan", Value::Array(ours), Value::Array(theirs)) => same_scan(name, ours, theirs),
+        _ => same(order_of(name, words), ours, theirs),
+    }
+}
+
+/// A walk that is over has told the same; where it goes on is the server's own affair.
+fn same_scan(name: &str, ours: &[Value], theirs: &[Value]) -> bool {
+    let order = if name == "sscan" { Order::Free } else { Order::FreePairs };
+    let end = Value::Bulk(b"0".to_vec());
+    match (ours, theirs) {
+        ([our_cursor, ours], [their_cursor, theirs]) if *our_cursor == end && *their_cursor == end => {
+            same(order, ours, theirs)
+        }
+        ([_, Value::Array(_)], [_, Value::Array(_)]) => true,
+        _ => false,
+    }
+}
+
+fn same(order: Order, ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) | (Value::Set(ours), Value::Set(theirs)) => {
+            ours.len() == theirs.len()
+                && match order {
+                    Order::Told => same_lists(ours, theirs),
+                    Order::Free => same_lists(&sorted(ours, 1), &sorted(theirs, 1)),
+                    Order::FreePairs => same_lists(&sorted(ours, 2), &sorted(theirs, 2)),
+                    Order::Chance => ours.iter().zip(theirs).all(|(ours, theirs)| same_form(ours, theirs)),
+                }
+        }
+        (Value::Map(ours), Value::Map(theirs)) => {
+            let flat = |pairs: &[(Value, Value)]| {
+                Value::Array(pairs.iter().flat_map(|(key, value)| [key.clone(), value.clone()]).collect())
+            };
+            let order = if order == Order::Told { Order::Told } else { Order::FreePairs };
+            same(order, &flat(ours), &flat(theirs))
+        }
+        _ if order == Order::Chance => same_form(ours, theirs),
+        _ => same_value(ours, theirs),
+    }
+}
+
+fn same_lists(ours: &[Value], theirs: &[Value]) -> bool {
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same(Order::Told, ours, theirs))
+}
+
+/// Scores have the shortest form with us, as with Redis since 7.2, and 17 digits with 7.0.
+fn same_value(ours: &Value, theirs: &Value) -> bool {
+    ours == theirs
+        || match (ours, theirs) {
+            (Value::Bulk(ours), Value::Bulk(theirs)) | (Value::Double(ours), Value::Double(theirs)) => {
+                same_number(ours, theirs)
+            }
+            _ => false,
+        }
+}
+
+fn same_number(ours: &[u8], theirs: &[u8]) -> bool {
+    let long = |text: &[u8]| text.len() > 15;
+    let number = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    long(theirs) && theirs.contains(&b'.') && number(ours).is_some_and(|ours| Some(ours) == number(theirs))
+}
+
+/// Whether both are elements of the same kind.
+fn same_form(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same_form(ours, theirs))
+        }
+        (Value::Bulk(_), Value::Bulk(_)) | (Value::Double(_), Value::Double(_)) => true,
+        (ours, theirs) => ours == theirs,
+    }
+}
+
+/// Elements, or runs of `width` of them, in an order of their own.
+fn sorted(values: &[Value], width: usize) -> Vec<Value> {
+    let mut runs: Vec<&[Value]> = values.chunks(width).collect();
+    runs.sort_by_cached_key(|run| run.iter().map(show).collect::<Vec<_>>());
+    runs.concat()
+}

@@ -1,0 +1,420 @@
+//! What random requests are made of: keys of every type, and words for the placeholders in the rows' arguments.
+//!
+//! Most requests are to meet a key of their own type that is there, and most words are to mean something: so the pools
+//! are small, and each has a few words that are wrong. A key keeps its type by its name as long as nobody renames it.
+
+use kv_core::command::{Argument, ArgumentKind, Group, Row};
+use kv_core::structs::random::Random;
+
+/// The keys of a family, those that are used most in front.
+struct Pool {
+    groups: &'static [Group],
+    keys: &'static [&'static [u8]],
+    /// What asks for all that such a key holds, the key being `KEY`.
+    look: &'static str,
+}
+
+const STRINGS: &[&[u8]] = &[b"a", b"b", b"{t}c", b"{t}d", b"h1", b"h2", b"\0\xff\r\n", &[b'k'; 300]];
+
+const POOLS: &[Pool] = &[
+    Pool { groups: &[Group::String, Group::Hyperloglog, Group::Bitmap], keys: STRINGS, look: "GET KEY" },
+    Pool { groups: &[Group::Hash], keys: &[b"hash", b"{t}hash", b"h\0h"], look: "HGETALL KEY" },
+    Pool { groups: &[Group::List], keys: &[b"list", b"{t}list", b"list2"], look: "LRANGE KEY 0 -1" },
+    Pool { groups: &[Group::Set], keys: &[b"set", b"{t}set", b"set2"], look: "SMEMBERS KEY" },
+    Pool {
+        groups: &[Group::SortedSet, Group::Geo],
+        keys: &[b"z", b"{t}z", b"geo"],
+        look: "ZRANGE KEY 0 -1 WITHSCORES",
+    },
+    Pool { groups: &[Group::Stream], keys: &[b"x", b"{t}x", b"x2"], look: "XRANGE KEY - +" },
+];
+
+/// What a case begins with, so that the first requests find something: as much of it as there are commands.
+pub const BEGIN: &[&str] = &[
+    "SET a 12 EX 500000",
+    "SETEX b 600000 text",
+    "PFADD h1 x y z",
+    "RPUSH list a b c 1 2 3 a",
+    "RPUSH {t}list x y",
+    "SADD set a b c 1 2 3",
+    "SADD {t}set 1 2 3 4",
+    "HSET hash a 1 b text c 2.5",
+    "HSET {t}hash 1 one",
+    "ZADD z 1 a 2 b 2.5 c 2.5 d -1 1",
+    "ZADD {t}z 3 a 1 1 0 2",
+    "GEOADD geo 13.361389 38.115556 a 15.087269 37.502669 b",
+    "XADD x 1-1 a 1 b 2",
+    "XADD x 5-0 a 3",
+    "XADD {t}x 3-3 c 1",
+    "XGROUP CREATE x g1 0",
+    "XREADGROUP GROUP g1 c1 COUNT 1 STREAMS x >",
+];
+
+fn pick<'a>(pool: &[&'a str], random: &mut Random) -> &'a str {
+    pool[random.index(pool.len())]
+}
+
+fn pool_of(group: Group, random: &mut Random) -> &'static Pool {
+    let own = POOLS.iter().find(|pool| pool.groups.contains(&group));
+    match own {
+        Some(pool) if !random.one_in(20) => pool,
+        _ => &POOLS[random.index(POOLS.len())],
+    }
+}
+
+/// A key for a command of that family. Some keys come more often than others, so that requests meet.
+fn key(group: Group, random: &mut Random) -> Vec<u8> {
+    let keys = pool_of(group, random).keys;
+    keys[random.index(keys.len()).min(random.index(keys.len()))].to_vec()
+}
+
+/// Whether the word is one of the keys.
+pub fn is_key(word: &[u8]) -> bool {
+    POOLS.iter().any(|pool| pool.keys.contains(&word))
+}
+
+/// The request that asks for what a key should hold by its name.
+pub fn look(key: &[u8]) -> Vec<Vec<u8>> {
+    let pool = POOLS.iter().find(|pool| pool.keys.contains(&key)).unwrap_or(&POOLS[0]);
+    let words = words_with_key(pool.look, key);
+    if matches!(kv_core::command::table().find(&words[0], None), kv_core::command::Found::Row(_)) {
+        words
+    } else {
+        words_with_key("GET KEY", key)
+    }
+}
+
+/// The request that asks for what a key holds, TYPE having said `kind`.
+pub fn look_by_type(kind: &str, key: &[u8]) -> Vec<Vec<u8>> {
+    let at = ["string", "hash", "list", "set", "zset", "stream"].iter().position(|name| *name == kind);
+    words_with_key(POOLS[at.unwrap_or_else(|| panic!("the type {kind}"))].look, key)
+}
+
+pub fn words_with_key(line: &str, key: &[u8]) -> Vec<Vec<u8>> {
+    line.split(' ').map(|word| if word == "KEY" { key.to_vec() } else { word.into() }).collect()
+}
+
+/// A request that comes into being.
+pub struct Sentence<'a> {
+    row: &'a Row,
+    random: &'a mut Random,
+    words: Vec<Vec<u8>>,
+    /// Where the number of keys stands, and how many keys there are.
+    numkeys: Option<usize>,
+    keys: usize,
+}
+
+impl Sentence<'_> {
+    /// Words that the arguments of a row allow.
+    pub fn say(row: &Row, arguments: &[Argument], random: &mut Random) -> Vec<Vec<u8>> {
+        let words = row.full_name.split('|').map(|word| word.as_bytes().to_vec()).collect();
+        let mut sentence = Sentence { row, random, words, numkeys: None, keys: 0 };
+        sentence.all(arguments);
+        if let Some(at) = sentence.numkeys
+            && !sentence.random.one_in(20)
+        {
+            sentence.words[at] = sentence.keys.to_string().into_bytes();
+        }
+        sentence.bounds();
+        sentence.words
+    }
+
+    fn all(&mut self, arguments: &[Argument]) {
+        arguments.iter().for_each(|argument| self.one(argument));
+    }
+
+    /// One that may be left out is so half of the time.
+    fn one(&mut self, argument: &Argument) {
+        if argument.optional && self.random.one_in(2) {
+            return;
+        }
+        for time in 0..self.times(argument) {
+            if let Some(token) = argument.token
+                && (time == 0 || argument.multiple_token)
+            {
+                let token = if self.random.one_in(4) { token.to_lowercase() } else { token.to_string() };
+                self.words.push(token.into_bytes());
+            }
+            match argument.kind {
+                ArgumentKind::PureToken => {}
+                ArgumentKind::OneOf => {
+                    let chosen = self.random.index(argument.arguments.len());
+                    self.one(&argument.arguments[chosen]);
+                }
+                ArgumentKind::Block => self.all(&argument.arguments),
+                ArgumentKind::Key => {
+                    self.keys += 1;
+                    let key = self.key();
+                    self.words.push(key);
+                }
+                _ => self.word(argument),
+            }
+        }
+    }
+
+    /// How often an argument comes. Now and then so many elements that the forms of small collections are left.
+    fn times(&mut self, argument: &Argument) -> u64 {
+        if !argument.multiple {
+            return 1;
+        }
+        // XREAD wants as many ids as keys.
+        if argument.name == "id" && self.keys > 1 {
+            return self.keys as u64;
+        }
+        let has_key =
+            argument.kind == ArgumentKind::Key || argument.arguments.iter().any(|a| a.kind == ArgumentKind::Key);
+        let collects = matches!(
+            self.row.spec.group,
+            Group::Hash | Group::List | Group::Set | Group::SortedSet | Group::Geo | Group::Stream
+        );
+        if collects && !has_key && self.random.one_in(40) {
+            return 20 + self.random.below(150);
+        }
+        1 + self.random.below(4)
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        // SORT takes three types, ZUNION sets besides.
+        let group = match (self.row.full_name.as_str(), self.row.spec.group) {
+            ("sort" | "sort_ro", _) => [Group::List, Group::List, Group::Set, Group::SortedSet][self.random.index(4)],
+            (name, Group::SortedSet)
+                if name.starts_with("zunion") || name.starts_with("zinter") || name.starts_with("zdiff") =>
+            {
+                if self.random.one_in(6) { Group::Set } else { Group::SortedSet }
+            }
+            (_, group) => group,
+        };
+        key(group, self.random)
+    }
+
+    /// A word for a placeholder.
+    fn word(&mut self, argument: &Argument) {
+        if argument.name == "numkeys" {
+            self.numkeys = Some(self.words.len());
+        }
+        let word = self.fill_in(argument);
+        self.words.push(word);
+    }
+
+    fn fill_in(&mut self, argument: &Argument) -> Vec<u8> {
+        const VALUES: &[&str] = &[
+            "",
+            "x",
+            "abc",
+            "77777777",
+            "-5",
+            "3.5",
+            "01",
+            "9223372036854775807",
+            "a longer text, of 45 bytes \
+            to be exact ......",
+            "HYLL",
+            "\r\n\0",
+        ];
+        const ODD_SPANS: &[&str] = &["0", "-1", "100000", "9223372036854775807", "9223372036854775"];
+        const MOMENTS: &[&str] =
+            &["99999999999999", "99999999999999", "88888888888888", "88888888888888", "99999999999", "100000", "-1"];
+        const NUMBERS: &[&str] =
+            &["0", "1", "-1", "2", "5", "-7", "100", "9223372036854775807", "-9223372036854775808"];
+        const POSITIONS: &[&str] = &[
+            "0",
+            "0",
+            "1",
+            "-1",
+            "2",
+            "-2",
+            "3",
+            "-3",
+            "5",
+            "50",
+            "-50",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "x",
+        ];
+        const COUNTS: &[&str] = &["0", "1", "1", "2", "3", "5", "10", "100", "-1", "-3", "9223372036854775807", "x"];
+        const DECIMALS: &[&str] =
+            &["0", "1.5", "-0.1", "0.2", "1e3", "3", "1e-7", "inf", "5.0e3", "123456789.123456789"];
+        const SCORES: &[&str] = &[
+            "0", "1", "2", "3", "2.5", "-1", "1e3", "0.1", "-0.3", "inf", "-inf", "+inf", "1e300", "-1e300", "nan",
+            "x", "17", "3.0e-310",
+        ];
+        const FIELDS: &[&str] = &["u8", "i8", "u1", "i3", "u16", "i64", "u63", "i33", "u64", "x8"];
+        const PATTERNS: &[&str] = &["*", "a", "?", "[a-c]", "*t*", "[^a]", "{t}*", "x*", "\\a", "*1*"];
+        const BY: &[&str] = &["nosort", "a*", "*", "hash->*", "{t}hash->*", "w*", "#"];
+        const IDS: &[&str] = &[
+            "0",
+            "1-1",
+            "2-1",
+            "3",
+            "3-3",
+            "5-0",
+            "6-*",
+            "7-7",
+            "9",
+            "12-1",
+            "20-0",
+            "0-0",
+            "0-1",
+            "x",
+            "-1",
+            "1-1-1",
+            "18446744073709551615-18446744073709551615",
+        ];
+        const DEGREES: &[&str] =
+            &["13.361389", "15.087269", "2.3522", "0", "-0.1276", "38.1", "37.5", "48.85", "180", "-85.06", "86", "x"];
+        const LENGTHS: &[&str] = &["200", "1000", "0", "10", "50000", "166.2742", "-1", "x", "1e6"];
+        let random = &mut *self.random;
+        let name = argument.name.as_str();
+        let row = self.row.full_name.as_str();
+        let group = self.row.spec.group;
+        let text = match name {
+            "field" | "member" | "member1" | "member2" | "pivot" | "element" if group != Group::Hyperloglog => {
+                return member(random);
+            }
+            "value" | "element" if matches!(group, Group::Hash | Group::List) => return member(random),
+            "encoding" => pick(FIELDS, random),
+            "value" | "element" if group != Group::Bitmap => pick(VALUES, random),
+            "seconds" | "milliseconds" if random.one_in(3) => pick(ODD_SPANS, random),
+            // So far apart that GT and LT see the same order however long the requests between have taken.
+            "seconds" => return (200_000 + 20 * random.below(1_000_000)).to_string().into_bytes(),
+            "milliseconds" => return (200_000_000 + 20_000 * random.below(1_000_000)).to_string().into_bytes(),
+            "unix-time-seconds" | "unix-time-milliseconds" => pick(MOMENTS, random),
+            "score" => pick(SCORES, random),
+            "weight" => pick(&["1", "2", "-1", "0.5", "0", "inf", "x"], random),
+            "increment" if row == "zincrby" => pick(SCORES, random),
+            "increment" | "decrement" if random.one_in(2) => pick(DECIMALS, random),
+            "increment" | "decrement" => pick(NUMBERS, random),
+            "offset" if group == Group::Bitmap && random.one_in(4) => {
+                pick(&["#0", "#1", "#3", "#x", "7", "100"], random)
+            }
+            "bit" => pick(&["0", "1", "1", "0", "2"], random),
+            "longitude" | "latitude" => pick(DEGREES, random),
+            "radius" | "width" | "height" => pick(LENGTHS, random),
+            "group" => pick(&["g1", "g1", "g1", "g2", ""], random),
+            "consumer" | "newconsumer" => pick(&["c1", "c1", "c2", "c3"], random),
+            // Time goes on: nothing is to have waited for just so long.
+            "min-idle-time" => pick(&["0", "0", "0", "100000000", "-1", "x"], random),
+            "ms" => pick(&["0", "1000000", "x"], random),
+            "id" | "lastid" | "last-id" | "max-deleted-id" | "threshold" | "start" | "end"
+                if group == Group::Stream =>
+            {
+                match name {
+                    "start" | "end" if random.one_in(2) => pick(&["-", "+", "(1-1", "(3", "(-", "$"], random),
+                    "threshold" if random.one_in(2) => pick(COUNTS, random),
+                    "id" if row == "xreadgroup" && !random.one_in(3) => ">",
+                    // An id is to be larger than those before it.
+                    "id" if row == "xadd" && !random.one_in(3) => {
+                        return format!("{}-{}", 5 + random.below(400), random.below(3)).into_bytes();
+                    }
+                    "id" if random.one_in(8) => pick(&["$", "-", ">", "+"], random),
+                    _ => pick(IDS, random),
+                }
+            }
+            // A negative count asks for as many elements, whether there are so many or not.
+            "count" if row.ends_with("randmember") || row == "hrandfield" => {
+                pick(&["0", "1", "2", "5", "100", "-1", "-3", "-20", "x", "9223372036854775807"], random)
+            }
+            "cursor" => pick(&["0", "0", "0", "0", "0", "x", ""], random),
+            "pattern" if row.starts_with("sort") => pick(BY, random),
+            "pattern" => pick(PATTERNS, random),
+            "db" | "destination-db" | "index1" | "index2" => pick(&["0", "1", "2", "16", "-1"], random),
+            "count" | "limit" | "num-matches" | "rank" | "len" | "maxlen" | "numkeys" | "entries-added"
+            | "entries-read" => pick(COUNTS, random),
+            "start" | "stop" | "end" | "index" | "offset" | "min" | "max"
+                if !matches!(group, Group::String | Group::Bitmap) =>
+            {
+                pick(POSITIONS, random)
+            }
+            // No lower ones: Redis saturates them at the wrong end.
+            "value" if row == "bitfield" && random.one_in(2) => pick(&["-4611686018427387904", "-129", "300"], random),
+            "value" if row == "bitfield" => pick(&NUMBERS[..NUMBERS.len() - 1], random),
+            _ if argument.kind == ArgumentKind::Integer || group == Group::Bitmap => pick(NUMBERS, random),
+            _ => pick(VALUES, random),
+        };
+        text.as_bytes().to_vec()
+    }
+
+    /// What lies between two bounds depends on the kind of the range, which is told behind them or by the name.
+    fn bounds(&mut self) {
+        const SCORES: &[&str] =
+            &["-inf", "+inf", "0", "1", "(1", "2", "(2", "3", "2.5", "(2.5", "(-inf", "1e3", "x", "("];
+        const LEX: &[&str] = &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "[m2", "(m5", "[1", "x", "[\u{ff}"];
+        let at = match self.row.full_name.as_str() {
+            "zrangestore" => 3,
+            "zrange" | "zrangebyscore" | "zrevrangebyscore" | "zrangebylex" | "zrevrangebylex" | "zcount"
+            | "zlexcount" | "zremrangebyscore" | "zremrangebylex" => 2,
+            _ => return,
+        };
+        let name = self.row.full_name.as_str();
+        let says = |word: &[u8]| self.words.iter().any(|other| other.eq_ignore_ascii_case(word));
+        let pool = if name.contains("lex") || says(b"BYLEX") {
+            LEX
+        } else if says(b"BYSCORE") || !name.starts_with("zrange") || name == "zrangebyscore" {
+            SCORES
+        } else {
+            return;
+        };
+        for word in self.words[at..].iter_mut().take(2) {
+            *word = pick(pool, self.random).into();
+        }
+    }
+}
+
+/// An element, a member, a field.
+fn member(random: &mut Random) -> Vec<u8> {
+    const ODD: &[&str] = &[
+        "",
+        "\0\u{ff}",
+        "\r\n",
+        "1.5",
+        "01",
+        "-0",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "a text of more than the sixty-four bytes that a small collection keeps packed",
+    ];
+    match random.below(10) {
+        0..4 => pick(&["a", "b", "c", "d", "e"], random).into(),
+        4..6 => pick(&["1", "2", "3", "-5", "70000", "5000000000"], random).into(),
+        6 => format!("m{}", random.below(300)).into_bytes(),
+        7 | 8 => random.below(300).to_string().into_bytes(),
+        _ => pick(ODD, random).into(),
+    }
+}
+
+/// What makes a request wrong, or another one.
+pub fn damage(words: &mut Vec<Vec<u8>>, name_words: usize, random: &mut Random) {
+    const ODD: &[&str] = &[
+        "",
+        "abc",
+        "1.5",
+        "+1",
+        " 1",
+        "NX",
+        "XX",
+        "GT",
+        "LT",
+        "EX",
+        "PX",
+        "GET",
+        "KEEPTTL",
+        "COUNT",
+        "LIMIT",
+        "WITHSCORES",
+        "9223372036854775808",
+        "18446744073709551616",
+    ];
+    let last = words.len();
+    let at = name_words + random.index(last - name_words + 1);
+    match random.below(4) {
+        0 if at < last => drop(words.remove(at)),
+        1 if at < last => words[at] = pick(ODD, random).into(),
+        2 if last - name_words >= 2 => {
+            let other = name_words + random.index(last - name_words);
+            words.swap(at.min(last - 1), other);
+        }
+        _ => words.insert(at, pick(ODD, random).into()),
+    }
+}
