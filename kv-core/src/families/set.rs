@@ -3,6 +3,7 @@
 //! What a set looks like inside (`types::set`) no command here knows. An empty set is never stored: who takes the last
 //! member takes the key. Commands over several sets treat a missing key as an empty one.
 
+use super::reply_item;
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use crate::command::{
     Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
@@ -11,7 +12,7 @@ use crate::command::{
 use crate::resp::{Reply, number};
 use crate::store::Key;
 use crate::structs::ints::IntsRef;
-use crate::types::set::{self, Combined, Member, Set, SetRef};
+use crate::types::set::{self, Combined, Set, SetRef};
 use Arity::{AtLeast, Exactly};
 use Outcome::Done;
 use std::ops::ControlFlow;
@@ -139,14 +140,6 @@ pub(crate) const ROWS: &[CommandSpec] = &[
 /// A set without members, for a key that is missing.
 const EMPTY: SetRef<'static> = SetRef::Ints(IntsRef::EMPTY);
 
-#[inline]
-fn put(reply: &mut Reply, member: Member<'_>) {
-    match member {
-        Member::Bytes(text) => reply.bulk(text),
-        Member::Int(int) => reply.bulk_int(int),
-    }
-}
-
 /// The set at a key, or an empty one.
 fn view<'c>(ctx: &'c mut Ctx, key: Key<'_>) -> Result<SetRef<'c>, CommandError> {
     Ok(ctx.view::<Set>(key)?.unwrap_or(EMPTY))
@@ -237,7 +230,7 @@ fn smismember(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outco
 fn smembers(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let set = view(ctx, args.key()?)?;
     reply.set(set.len());
-    set.iter().for_each(|member| put(reply, member));
+    set.iter().for_each(|member| reply_item(reply, member));
     Ok(Done)
 }
 
@@ -274,7 +267,7 @@ fn spop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
     let mut random = ctx.random();
     let popped = if args.left() == 0 {
         ctx.edit::<Set, _>(key, |set, _| {
-            set.pop(&mut random, |member| put(reply, member));
+            set.pop(&mut random, |member| reply_item(reply, member));
             (1, set.is_empty())
         })?
     } else {
@@ -282,7 +275,7 @@ fn spop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
         ctx.edit::<Set, _>(key, |set, _| {
             let count = count.min(set.len());
             reply.set(count);
-            set.pop_many(count, &mut random, |member| put(reply, member));
+            set.pop_many(count, &mut random, |member| reply_item(reply, member));
             (count, set.is_empty())
         })?
     };
@@ -312,7 +305,7 @@ fn srandmember(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outc
     let mut random = ctx.random();
     if args.left() == 0 {
         match view(ctx, key)?.random(&mut random) {
-            Some(member) => put(reply, member),
+            Some(member) => reply_item(reply, member),
             None => reply.nil(),
         }
         return Ok(Done);
@@ -331,12 +324,12 @@ fn srandmember(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outc
         Ok(count) => {
             let count = count.min(set.len());
             reply.array(count);
-            set.sample(count, &mut random, |member| put(reply, member));
+            set.sample(count, &mut random, |member| reply_item(reply, member));
         }
         Err(_) => {
             let count = if set.is_empty() { 0 } else { count.unsigned_abs() };
             reply.array(count as usize);
-            set.draw(count, &mut random, |member| put(reply, member));
+            set.draw(count, &mut random, |member| reply_item(reply, member));
         }
     }
     Ok(Done)
@@ -365,7 +358,7 @@ fn combine(how: Combined, ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> 
     reply.set_counted(how.len_max(&sets), |reply| {
         let mut len = 0;
         how.each(&sets, limits, |member| {
-            put(reply, member);
+            reply_item(reply, member);
             len += 1;
         });
         len
@@ -469,7 +462,7 @@ fn sscan(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
         let mut found = 0;
         let next = set.scan(cursor, options.count, |member| {
             if options.wants(member.text(&mut itoa::Buffer::new())) {
-                put(list, member);
+                reply_item(list, member);
                 found += 1;
             }
         });

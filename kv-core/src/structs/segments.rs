@@ -1,11 +1,10 @@
-//! A growing array in pieces of equal length: an element keeps its place in memory once the first piece is full, so growth
-//! never copies more than one piece.
+//! A growing array in pieces of equal length: growth never copies more than one piece.
 //!
 //! ```text
 //! segments -> [1,024 elements] [1,024 elements] ... [the last, up to 1,024]
 //! ```
 //!
-//! The first piece grows by half of itself, so that few elements cost little.
+//! A piece that is not full grows by half of itself, so that few elements cost little.
 
 use std::ops::{Index, IndexMut};
 
@@ -29,7 +28,9 @@ impl<T> Segments<T> {
 
     pub fn push(&mut self, element: T) {
         if self.len.is_multiple_of(SEGMENT) {
-            self.segments.push(if self.len == 0 { Vec::new() } else { Vec::with_capacity(SEGMENT) });
+            // Room in proportion to what there is, so that a second segment does not double the memory.
+            let room = (self.segments.len() * SEGMENT / 4).min(SEGMENT);
+            self.segments.push(Vec::with_capacity(room));
         }
         let last = self.segments.last_mut().expect("just made if it was missing");
         if last.len() == last.capacity() {
@@ -103,7 +104,7 @@ mod tests {
         let mut segments = Segments::new();
         for n in 0..10_000u64 {
             segments.push(n);
-            assert!(segments.bytes() <= 12 * (n as usize + 1) + SEGMENT * 8 + 512, "{n}: {}", segments.bytes());
+            assert!(segments.bytes() <= 12 * (n as usize + 1) + 512, "{n}: {}", segments.bytes());
         }
         assert!(segments.clone().bytes() <= segments.bytes());
         while segments.len() > 20 {

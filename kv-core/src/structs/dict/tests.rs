@@ -61,6 +61,16 @@ fn a_big_table_of_17_byte_keys_costs_at_most_34_bytes_a_record() {
 }
 
 #[test]
+fn a_table_of_thousands_costs_little_more_a_record_than_a_big_one() {
+    let mut dict = filled(1_000);
+    for n in 1_000..20_000 {
+        dict.insert(&member(n), b"");
+        let each = dict.bytes() as f64 / dict.len() as f64;
+        assert!(each <= 43.0, "{each} bytes a record with {n}");
+    }
+}
+
+#[test]
 fn a_small_table_costs_little_more_than_its_records() {
     let dict = filled(130);
     assert!(dict.bytes() <= 130 * 46, "{}", dict.bytes());
