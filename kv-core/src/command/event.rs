@@ -40,10 +40,22 @@ pub enum Event {
     SInterStore,
     SUnionStore,
     SDiffStore,
+    XAdd,
+    XDel,
+    XTrim,
+    XSetId,
+    XGroupCreate,
+    XGroupCreateConsumer,
+    XGroupDelConsumer,
+    XGroupDestroy,
+    XGroupSetId,
+    /// What is pending in a group of a stream changed: logged, but announced to nobody.
+    XPending,
     Expired,
 }
 
 impl Event {
+    /// Empty for what Redis does not announce.
     pub fn as_str(self) -> &'static str {
         match self {
             Event::Set => "set",
@@ -83,6 +95,16 @@ impl Event {
             Event::SInterStore => "sinterstore",
             Event::SUnionStore => "sunionstore",
             Event::SDiffStore => "sdiffstore",
+            Event::XAdd => "xadd",
+            Event::XDel => "xdel",
+            Event::XTrim => "xtrim",
+            Event::XSetId => "xsetid",
+            Event::XGroupCreate => "xgroup-create",
+            Event::XGroupCreateConsumer => "xgroup-createconsumer",
+            Event::XGroupDelConsumer => "xgroup-delconsumer",
+            Event::XGroupDestroy => "xgroup-destroy",
+            Event::XGroupSetId => "xgroup-setid",
+            Event::XPending => "",
             Event::Expired => "expired",
         }
     }

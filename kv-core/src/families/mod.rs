@@ -17,6 +17,7 @@ pub mod list;
 mod scan;
 pub mod server;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod testing;
 
@@ -30,6 +31,7 @@ pub const ALL: &[&[CommandSpec]] = &[
     hyperloglog::ROWS,
     list::ROWS,
     set::ROWS,
+    stream::ROWS,
     connection::ROWS,
     server::ROWS,
 ];

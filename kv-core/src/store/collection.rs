@@ -12,7 +12,7 @@ use super::entry::Form;
 use super::{Object, Value};
 use crate::structs::ints::{Ints, IntsRef};
 use crate::structs::packed::{Packed, PackedRef};
-use crate::types::{Hash, HashRef, List, ListRef, Set, SetRef};
+use crate::types::{Hash, HashRef, List, ListRef, Set, SetRef, Stream};
 
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +178,44 @@ impl Collection for List {
 
     fn into_object(self) -> Object {
         Object::List(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Collection for Stream {
+    type Ref<'a> = &'a Stream;
+
+    const KEPT_EMPTY: bool = true;
+
+    #[inline]
+    fn view(value: Value<'_>) -> Option<&Stream> {
+        match value {
+            Value::Object(Object::Stream(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn of(object: &mut Object) -> Option<&mut Stream> {
+        match object {
+            Object::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn from_packed(_: Form, bytes: Vec<u8>) -> Result<Stream, Vec<u8>> {
+        Err(bytes)
+    }
+
+    fn into_packed(self) -> Result<(Form, Vec<u8>), Stream> {
+        Err(self)
+    }
+
+    fn into_object(self) -> Object {
+        Object::Stream(Box::new(self))
     }
 
     fn is_empty(&self) -> bool {

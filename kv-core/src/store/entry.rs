@@ -22,7 +22,7 @@
 use super::UnixMs;
 use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
-use crate::types::{Hash, Limits, List, Set};
+use crate::types::{Hash, Limits, List, Set, Stream};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -109,6 +109,7 @@ pub enum Object {
     Hash(Hash),
     List(List),
     Set(Set),
+    Stream(Box<Stream>),
 }
 
 impl Object {
@@ -116,6 +117,7 @@ impl Object {
     pub fn type_name(&self) -> &'static str {
         match self {
             Object::Str(_) => "string",
+            Object::Stream(_) => "stream",
             Object::Hash(_) => "hash",
             Object::List(_) => "list",
             Object::Set(_) => "set",
@@ -126,6 +128,7 @@ impl Object {
     pub fn encoding(&self, _limits: &Limits) -> &'static str {
         match self {
             Object::Str(_) => "raw",
+            Object::Stream(_) => "stream",
             Object::Hash(hash) => hash.as_ref().encoding(),
             Object::List(list) => list.as_ref().encoding(),
             Object::Set(set) => set.as_ref().encoding(),
@@ -137,6 +140,7 @@ impl Object {
         system_size(size_of::<Object>())
             + match self {
                 Object::Str(text) => system_size(text.capacity()),
+                Object::Stream(stream) => system_size(size_of::<Stream>()) + stream.bytes(),
                 Object::Hash(hash) => hash.bytes(),
                 Object::List(list) => list.bytes(),
                 Object::Set(set) => set.bytes(),
