@@ -34,7 +34,8 @@ pub fn setting(name: &str, normal: u64) -> u64 {
 pub enum Step {
     Select(usize),
     Request(Vec<Vec<u8>>),
-    /// A request whose effect on a key is left to chance; the key is removed behind it.
+    /// A request whose effect on a key is left to chance: its second word is another key, which is a copy of the one
+    /// given, and is removed behind it.
     Chance(Vec<Vec<u8>>, Vec<u8>),
 }
 
@@ -54,7 +55,10 @@ impl Step {
         match self {
             Step::Select(db) => vec![vec![b"SELECT".to_vec(), db.to_string().into_bytes()]],
             Step::Request(words) => vec![words.clone()],
-            Step::Chance(words, key) => vec![words.clone(), words_with_key("DEL KEY", key)],
+            Step::Chance(words, key) => {
+                let copy = words_with_key("COPY KEY", key).into_iter().chain([words[1].clone(), b"REPLACE".to_vec()]);
+                vec![copy.collect(), words.clone(), words_with_key("DEL KEY", &words[1])]
+            }
         }
     }
 }
@@ -65,8 +69,9 @@ const FAMILIES: &[Group] = &[
     Group::String,
     Group::Hyperloglog,
     Group::Bitmap,
-    Group::Set,
+    Group::Hash,
     Group::List,
+    Group::Set,
     Group::Server,
     Group::Connection,
 ];
@@ -121,6 +126,8 @@ type Entry = (&'static Row, Vec<Argument>);
 /// The rows by family, with their arguments, read once; a family is chosen as often as its weight says.
 pub struct Grammar {
     families: Vec<(u64, Vec<Entry>)>,
+    /// What a case begins with.
+    begin: Vec<Vec<Vec<u8>>>,
     /// Requests about the session, for a server that has some.
     session: &'static [&'static str],
 }
@@ -196,7 +203,12 @@ impl Grammar {
             let rows: Vec<Entry> = rows.iter().filter(|(row, _)| row.spec.group == group).cloned().collect();
             (!rows.is_empty()).then_some((weight, rows))
         };
-        Grammar { families: WEIGHTS.iter().filter_map(family).collect(), session: &[] }
+        let begin = BEGIN.iter().map(|line| line.split(' ').map(|word| word.into()).collect::<Vec<Vec<u8>>>());
+        Grammar {
+            families: WEIGHTS.iter().filter_map(family).collect(),
+            begin: begin.filter(|words| is_compared(words)).collect(),
+            session: &[],
+        }
     }
 
     /// Those, and some about the session.
@@ -213,11 +225,13 @@ impl Grammar {
     /// The case of that seed.
     pub fn case(&self, seed: u64) -> Vec<Step> {
         let random = &mut Random::new(seed);
-        let begin = BEGIN.iter().map(|line| line.split(' ').map(|word| word.into()).collect::<Vec<Vec<u8>>>());
-        let mut steps: Vec<Step> = begin.filter(|words| is_compared(words)).map(Step::Request).collect();
+        let mut steps: Vec<Step> = self.begin.iter().cloned().map(Step::Request).collect();
         while steps.len() < REQUESTS {
             if random.one_in(40) {
                 steps.push(Step::Select(random.index(DATABASES)));
+            } else if random.one_in(5) {
+                let words = self.begin[random.index(self.begin.len())].clone();
+                steps.push(Step::Request(words));
             } else if !self.session.is_empty() && random.one_in(15) {
                 let line = self.session[random.index(self.session.len())];
                 steps.push(Step::Request(line::split(line.as_bytes()).expect("balanced quotes")));
@@ -232,21 +246,17 @@ impl Grammar {
     fn request(&self, random: &mut Random, steps: &mut Vec<Step>) {
         let (row, arguments) = self.choose(random);
         // Seldom, or nothing else would be compared on more than an empty store.
-        if row.full_name.starts_with("flush") && !random.one_in(10) {
+        if row.full_name.starts_with("flush") && !random.one_in(30) {
             return;
         }
         let mut words = Sentence::say(row, arguments, random);
         if random.one_in(8) {
             damage(&mut words, row.name_words, random);
         }
-        // HyperLogLogs are strings: their commands have to meet one now and then.
-        if row.spec.group == Group::Hyperloglog && random.one_in(2) && words.len() > 1 {
-            words[1] = [b"h1", b"h2"][random.index(2)].into();
-        }
         // What was put in front of the name is no longer that command.
         let keys: Vec<Vec<u8>> = words.iter().filter(|word| is_key(word)).cloned().collect();
-        if row.full_name == "spop" {
-            let key = words.get(1).cloned().unwrap_or_default();
+        if row.full_name == "spop" && words.len() > 1 {
+            let key = std::mem::replace(&mut words[1], b"{t}copy".to_vec());
             return steps.push(Step::Chance(words, key));
         }
         steps.push(Step::Request(words));

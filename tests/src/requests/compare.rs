@@ -44,6 +44,16 @@ pub const KNOWN: &[Known] = &[
         line: "| `BITCOUNT` and `BITPOS` of a missing key or another type, with words they cannot read |",
     },
     Known {
+        command: Some("lpos"),
+        fits: |ours, theirs| ours.starts_with("-ERR value is out of range, value must between -9223372036854775807") && !theirs.starts_with("-ERR"),
+        line: "| `LPOS` with a `RANK` of -9223372036854775808 |",
+    },
+    Known {
+        command: Some("pfadd"),
+        fits: |ours, theirs| ours.starts_with("-INVALIDOBJ") && theirs.starts_with(':'),
+        line: "| `PFADD` to a damaged HyperLogLog |",
+    },
+    Known {
         command: None,
         fits: |ours, theirs| theirs.starts_with("-ERR ") && ours.strip_prefix(theirs).is_some_and(|rest| rest.starts_with('\0')),
         line: "| an error that quotes a word with a zero byte |",

@@ -14,10 +14,10 @@ struct Pool {
     look: &'static str,
 }
 
-const STRINGS: &[&[u8]] = &[b"a", b"b", b"{t}c", b"{t}d", b"h1", b"h2", b"\0\xff\r\n", &[b'k'; 300]];
+const STRINGS: &[&[u8]] = &[b"a", b"b", b"{t}c", b"{t}d", b"\0\xff\r\n", &[b'k'; 300]];
 
 const POOLS: &[Pool] = &[
-    Pool { groups: &[Group::String, Group::Hyperloglog, Group::Bitmap], keys: STRINGS, look: "GET KEY" },
+    Pool { groups: &[Group::String, Group::Bitmap], keys: STRINGS, look: "GET KEY" },
     Pool { groups: &[Group::Hash], keys: &[b"hash", b"{t}hash", b"h\0h"], look: "HGETALL KEY" },
     Pool { groups: &[Group::List], keys: &[b"list", b"{t}list", b"list2"], look: "LRANGE KEY 0 -1" },
     Pool { groups: &[Group::Set], keys: &[b"set", b"{t}set", b"set2"], look: "SMEMBERS KEY" },
@@ -27,9 +27,10 @@ const POOLS: &[Pool] = &[
         look: "ZRANGE KEY 0 -1 WITHSCORES",
     },
     Pool { groups: &[Group::Stream], keys: &[b"x", b"{t}x", b"x2"], look: "XRANGE KEY - +" },
+    Pool { groups: &[Group::Hyperloglog], keys: &[b"h1", b"h2", b"{t}h"], look: "GET KEY" },
 ];
 
-/// What a case begins with, so that the first requests find something: as much of it as there are commands.
+/// What a case begins with, and what comes again now and then, so that requests find something.
 pub const BEGIN: &[&str] = &[
     "SET a 12 EX 500000",
     "SETEX b 600000 text",
@@ -38,7 +39,7 @@ pub const BEGIN: &[&str] = &[
     "RPUSH {t}list x y",
     "SADD set a b c 1 2 3",
     "SADD {t}set 1 2 3 4",
-    "HSET hash a 1 b text c 2.5",
+    "HSET hash a 1 b text c 2.5 1 5 2 -7 3 x",
     "HSET {t}hash 1 one",
     "ZADD z 1 a 2 b 2.5 c 2.5 d -1 1",
     "ZADD {t}z 3 a 1 1 0 2",
@@ -52,6 +53,13 @@ pub const BEGIN: &[&str] = &[
 
 fn pick<'a>(pool: &[&'a str], random: &mut Random) -> &'a str {
     pool[random.index(pool.len())]
+}
+
+/// Words that mean something, and others.
+type Words = (&'static [&'static str], &'static [&'static str]);
+
+fn mostly((usual, odd): Words, random: &mut Random) -> &'static str {
+    if random.one_in(15) { pick(odd, random) } else { pick(usual, random) }
 }
 
 fn pool_of(group: Group, random: &mut Random) -> &'static Pool {
@@ -123,9 +131,9 @@ impl Sentence<'_> {
         arguments.iter().for_each(|argument| self.one(argument));
     }
 
-    /// One that may be left out is so half of the time.
+    /// One that may be left out is so half of the time, if it is not the very matter.
     fn one(&mut self, argument: &Argument) {
-        if argument.optional && self.random.one_in(2) {
+        if argument.optional && self.random.one_in(if argument.multiple { 6 } else { 2 }) {
             return;
         }
         for time in 0..self.times(argument) {
@@ -211,59 +219,35 @@ impl Sentence<'_> {
             "HYLL",
             "\r\n\0",
         ];
-        const ODD_SPANS: &[&str] = &["0", "-1", "100000", "9223372036854775807", "9223372036854775"];
+        const SPANS: Words = (&["0", "-1", "100000"], &["9223372036854775807", "9223372036854775"]);
         const MOMENTS: &[&str] =
             &["99999999999999", "99999999999999", "88888888888888", "88888888888888", "99999999999", "100000", "-1"];
-        const NUMBERS: &[&str] =
-            &["0", "1", "-1", "2", "5", "-7", "100", "9223372036854775807", "-9223372036854775808"];
-        const POSITIONS: &[&str] = &[
-            "0",
-            "0",
-            "1",
-            "-1",
-            "2",
-            "-2",
-            "3",
-            "-3",
-            "5",
-            "50",
-            "-50",
-            "9223372036854775807",
-            "-9223372036854775808",
-            "x",
-        ];
-        const COUNTS: &[&str] = &["0", "1", "1", "2", "3", "5", "10", "100", "-1", "-3", "9223372036854775807", "x"];
+        const NUMBERS: Words =
+            (&["0", "1", "-1", "2", "5", "-7", "100"], &["9223372036854775807", "-9223372036854775808"]);
+        const POSITIONS: Words = (
+            &["0", "0", "1", "-1", "2", "-2", "3", "-3", "5", "50", "-50"],
+            &["9223372036854775807", "-9223372036854775808", "x"],
+        );
+        const COUNTS: Words = (&["0", "1", "1", "2", "3", "5", "10", "100"], &["-1", "-3", "9223372036854775807", "x"]);
         const DECIMALS: &[&str] =
             &["0", "1.5", "-0.1", "0.2", "1e3", "3", "1e-7", "inf", "5.0e3", "123456789.123456789"];
-        const SCORES: &[&str] = &[
-            "0", "1", "2", "3", "2.5", "-1", "1e3", "0.1", "-0.3", "inf", "-inf", "+inf", "1e300", "-1e300", "nan",
-            "x", "17", "3.0e-310",
-        ];
-        const FIELDS: &[&str] = &["u8", "i8", "u1", "i3", "u16", "i64", "u63", "i33", "u64", "x8"];
+        const SCORES: Words = (
+            &["0", "1", "2", "3", "2.5", "-1", "1e3", "0.1", "-0.3", "17", "inf", "-inf"],
+            &["+inf", "1e300", "-1e300", "nan", "x", "3.0e-310"],
+        );
+        const FIELDS: Words =
+            (&["u8", "i8", "u1", "i3", "u16", "i64", "u63", "i33", "u2", "i17", "u24"], &["u64", "x8", "u0", "i65"]);
         const PATTERNS: &[&str] = &["*", "a", "?", "[a-c]", "*t*", "[^a]", "{t}*", "x*", "\\a", "*1*"];
         const BY: &[&str] = &["nosort", "a*", "*", "hash->*", "{t}hash->*", "w*", "#"];
-        const IDS: &[&str] = &[
-            "0",
-            "1-1",
-            "2-1",
-            "3",
-            "3-3",
-            "5-0",
-            "6-*",
-            "7-7",
-            "9",
-            "12-1",
-            "20-0",
-            "0-0",
-            "0-1",
-            "x",
-            "-1",
-            "1-1-1",
-            "18446744073709551615-18446744073709551615",
-        ];
-        const DEGREES: &[&str] =
-            &["13.361389", "15.087269", "2.3522", "0", "-0.1276", "38.1", "37.5", "48.85", "180", "-85.06", "86", "x"];
-        const LENGTHS: &[&str] = &["200", "1000", "0", "10", "50000", "166.2742", "-1", "x", "1e6"];
+        const IDS: Words = (
+            &["0", "1-1", "2-1", "3", "3-3", "5-0", "6-*", "7-7", "9", "12-1", "20-0"],
+            &["0-0", "0-1", "x", "-1", "1-1-1", "18446744073709551615-18446744073709551615"],
+        );
+        const DEGREES: Words = (
+            &["13.361389", "15.087269", "2.3522", "0", "-0.1276", "38.1", "37.5", "48.85"],
+            &["180", "-85.06", "86", "x"],
+        );
+        const LENGTHS: Words = (&["200", "1000", "10", "50000", "166.2742", "1e6"], &["0", "-1", "x"]);
         let random = &mut *self.random;
         let name = argument.name.as_str();
         let row = self.row.full_name.as_str();
@@ -273,63 +257,68 @@ impl Sentence<'_> {
                 return member(random);
             }
             "value" | "element" if matches!(group, Group::Hash | Group::List) => return member(random),
-            "encoding" => pick(FIELDS, random),
+            "encoding" => mostly(FIELDS, random),
             "value" | "element" if group != Group::Bitmap => pick(VALUES, random),
-            "seconds" | "milliseconds" if random.one_in(3) => pick(ODD_SPANS, random),
+            "seconds" | "milliseconds" if random.one_in(3) => mostly(SPANS, random),
             // So far apart that GT and LT see the same order however long the requests between have taken.
             "seconds" => return (200_000 + 20 * random.below(1_000_000)).to_string().into_bytes(),
             "milliseconds" => return (200_000_000 + 20_000 * random.below(1_000_000)).to_string().into_bytes(),
             "unix-time-seconds" | "unix-time-milliseconds" => pick(MOMENTS, random),
-            "score" => pick(SCORES, random),
-            "weight" => pick(&["1", "2", "-1", "0.5", "0", "inf", "x"], random),
-            "increment" if row == "zincrby" => pick(SCORES, random),
+            "score" => mostly(SCORES, random),
+            "weight" => mostly((&["1", "2", "-1", "0.5"], &["0", "inf", "x"]), random),
+            "increment" if row == "zincrby" => mostly(SCORES, random),
             "increment" | "decrement" if random.one_in(2) => pick(DECIMALS, random),
-            "increment" | "decrement" => pick(NUMBERS, random),
-            "offset" if group == Group::Bitmap && random.one_in(4) => {
-                pick(&["#0", "#1", "#3", "#x", "7", "100"], random)
+            "increment" | "decrement" => mostly(NUMBERS, random),
+            "offset" if row.starts_with("bitfield") && random.one_in(2) => {
+                mostly((&["#0", "#1", "#3", "#12", "#0"], &["#x", "#-1", "x"]), random)
             }
-            "bit" => pick(&["0", "1", "1", "0", "2"], random),
-            "longitude" | "latitude" => pick(DEGREES, random),
-            "radius" | "width" | "height" => pick(LENGTHS, random),
+            "offset" if group == Group::Bitmap => {
+                mostly((&["0", "1", "7", "8", "21", "100", "777"], &["-1", "4294967296", "x"]), random)
+            }
+            "value" if row == "setbit" => mostly((&["0", "1"], &["2"]), random),
+            "bit" => mostly((&["0", "1"], &["2", "x"]), random),
+            "longitude" | "latitude" => mostly(DEGREES, random),
+            "radius" | "width" | "height" => mostly(LENGTHS, random),
             "group" => pick(&["g1", "g1", "g1", "g2", ""], random),
             "consumer" | "newconsumer" => pick(&["c1", "c1", "c2", "c3"], random),
             // Time goes on: nothing is to have waited for just so long.
-            "min-idle-time" => pick(&["0", "0", "0", "100000000", "-1", "x"], random),
-            "ms" => pick(&["0", "1000000", "x"], random),
+            "min-idle-time" => mostly((&["0", "0", "100000000"], &["-1", "x"]), random),
+            "ms" => mostly((&["0", "1000000"], &["-1", "x"]), random),
             "id" | "lastid" | "last-id" | "max-deleted-id" | "threshold" | "start" | "end"
                 if group == Group::Stream =>
             {
                 match name {
                     "start" | "end" if random.one_in(2) => pick(&["-", "+", "(1-1", "(3", "(-", "$"], random),
-                    "threshold" if random.one_in(2) => pick(COUNTS, random),
+                    "threshold" if random.one_in(2) => mostly(COUNTS, random),
                     "id" if row == "xreadgroup" && !random.one_in(3) => ">",
                     // An id is to be larger than those before it.
                     "id" if row == "xadd" && !random.one_in(3) => {
                         return format!("{}-{}", 5 + random.below(400), random.below(3)).into_bytes();
                     }
                     "id" if random.one_in(8) => pick(&["$", "-", ">", "+"], random),
-                    _ => pick(IDS, random),
+                    _ => mostly(IDS, random),
                 }
             }
             // A negative count asks for as many elements, whether there are so many or not.
             "count" if row.ends_with("randmember") || row == "hrandfield" => {
-                pick(&["0", "1", "2", "5", "100", "-1", "-3", "-20", "x", "9223372036854775807"], random)
+                mostly((&["0", "1", "2", "5", "100", "-1", "-3", "-20"], &["x", "9223372036854775807"]), random)
             }
-            "cursor" => pick(&["0", "0", "0", "0", "0", "x", ""], random),
+            "cursor" => mostly((&["0"], &["x", ""]), random),
             "pattern" if row.starts_with("sort") => pick(BY, random),
             "pattern" => pick(PATTERNS, random),
             "db" | "destination-db" | "index1" | "index2" => pick(&["0", "1", "2", "16", "-1"], random),
             "count" | "limit" | "num-matches" | "rank" | "len" | "maxlen" | "numkeys" | "entries-added"
-            | "entries-read" => pick(COUNTS, random),
+            | "entries-read" => mostly(COUNTS, random),
             "start" | "stop" | "end" | "index" | "offset" | "min" | "max"
                 if !matches!(group, Group::String | Group::Bitmap) =>
             {
-                pick(POSITIONS, random)
+                mostly(POSITIONS, random)
             }
             // No lower ones: Redis saturates them at the wrong end.
-            "value" if row == "bitfield" && random.one_in(2) => pick(&["-4611686018427387904", "-129", "300"], random),
-            "value" if row == "bitfield" => pick(&NUMBERS[..NUMBERS.len() - 1], random),
-            _ if argument.kind == ArgumentKind::Integer || group == Group::Bitmap => pick(NUMBERS, random),
+            "value" if row == "bitfield" => {
+                mostly((NUMBERS.0, &["-4611686018427387904", "-129", "300", "9223372036854775807"]), random)
+            }
+            _ if argument.kind == ArgumentKind::Integer || group == Group::Bitmap => mostly(NUMBERS, random),
             _ => pick(VALUES, random),
         };
         text.as_bytes().to_vec()
@@ -337,9 +326,10 @@ impl Sentence<'_> {
 
     /// What lies between two bounds depends on the kind of the range, which is told behind them or by the name.
     fn bounds(&mut self) {
-        const SCORES: &[&str] =
-            &["-inf", "+inf", "0", "1", "(1", "2", "(2", "3", "2.5", "(2.5", "(-inf", "1e3", "x", "("];
-        const LEX: &[&str] = &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "[m2", "(m5", "[1", "x", "[\u{ff}"];
+        const SCORES: Words =
+            (&["-inf", "+inf", "0", "1", "(1", "2", "(2", "3", "2.5", "(2.5", "1e3"], &["(-inf", "x", "(", "nan", ""]);
+        const LEX: Words =
+            (&["-", "+", "[a", "(a", "[b", "(c", "[m2", "(m5", "[1"], &["[", "(", "x", "", "[\u{ff}", "-a"]);
         let at = match self.row.full_name.as_str() {
             "zrangestore" => 3,
             "zrange" | "zrangebyscore" | "zrevrangebyscore" | "zrangebylex" | "zrevrangebylex" | "zcount"
@@ -356,7 +346,7 @@ impl Sentence<'_> {
             return;
         };
         for word in self.words[at..].iter_mut().take(2) {
-            *word = pick(pool, self.random).into();
+            *word = mostly(pool, self.random).into();
         }
     }
 }
@@ -373,13 +363,13 @@ fn member(random: &mut Random) -> Vec<u8> {
         "9223372036854775807",
         "-9223372036854775808",
         "9223372036854775808",
+        "5000000000",
         "a text of more than the sixty-four bytes that a small collection keeps packed",
     ];
     match random.below(10) {
-        0..4 => pick(&["a", "b", "c", "d", "e"], random).into(),
-        4..6 => pick(&["1", "2", "3", "-5", "70000", "5000000000"], random).into(),
-        6 => format!("m{}", random.below(300)).into_bytes(),
-        7 | 8 => random.below(300).to_string().into_bytes(),
+        0..7 => pick(&["a", "b", "c", "1", "2", "3", "a", "1", "d", "-5", "70000"], random).into(),
+        7 => format!("m{}", random.below(300)).into_bytes(),
+        8 => random.below(300).to_string().into_bytes(),
         _ => pick(ODD, random).into(),
     }
 }
