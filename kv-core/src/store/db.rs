@@ -328,7 +328,6 @@ impl Db {
             }
             return Ok(Some(result));
         };
-        let before = slot.get().bytes();
         let (result, value) = match slot.get().value() {
             Value::Int(_) | Value::Bytes(_) => return Err(WrongType),
             Value::Packed(form, bytes) => {
@@ -343,15 +342,16 @@ impl Db {
             }
             Value::Object(_) => {
                 let mut entry = slot.get_mut();
-                let value = entry.object().and_then(C::of).ok_or(WrongType)?;
+                let object = entry.object().ok_or(WrongType)?;
+                let before = object.bytes();
+                let value = C::of(object).ok_or(WrongType)?;
                 let result = f(value);
                 let gone = value.is_empty() && !C::KEPT_EMPTY;
+                counts.bytes = counts.bytes + object.bytes() - before;
                 if !gone {
                     entry.set_access(access_at(now));
-                    counts.bytes = counts.bytes + slot.get().bytes() - before;
                     return Ok(Some(result));
                 }
-                counts.bytes = counts.bytes + slot.get().bytes() - before;
                 (result, None)
             }
         };

@@ -23,7 +23,7 @@ mod left_over;
 mod route;
 
 pub use duties::Rest;
-use route::Request;
+use route::{Recent, Request};
 
 /// A connection's place at its worker. Given anew only when nothing refers to the old owner any more.
 pub type ConnId = u32;
@@ -99,6 +99,7 @@ pub struct Worker {
     output_pool: Vec<Vec<u8>>,
 
     requests: Vec<Request>,
+    recent: Recent,
     words: Vec<Arg>,
     scratch: Vec<u8>,
     /// The shard of each key of the request at hand.
@@ -186,6 +187,7 @@ impl Worker {
             requests: Vec::new(),
             words: Vec::new(),
             scratch: Vec::new(),
+            recent: Recent::default(),
             key_shards: Vec::new(),
             queue: VecDeque::new(),
             outgoing: (0..shards).map(|_| None).collect(),

@@ -65,6 +65,31 @@ enum Refusal {
     Arity,
 }
 
+/// The command that was named last, in the letters it was named with: most requests name the same as the one before.
+#[derive(Default)]
+pub(super) struct Recent {
+    name: [u8; 16],
+    /// 0 when there is none.
+    len: usize,
+    row: RowId,
+}
+
+impl Recent {
+    #[inline]
+    fn find(&self, name: &[u8]) -> Option<RowId> {
+        (name.len() == self.len && self.name[..self.len] == *name && self.len > 0).then_some(self.row)
+    }
+
+    #[inline]
+    fn note(&mut self, name: &[u8], id: RowId, row: &Row) {
+        // A name that another word belongs to says too little.
+        if id != self.row && row.parent.is_none() && row.subs.is_empty() && name.len() <= self.name.len() {
+            self.name[..name.len()].copy_from_slice(name);
+            (self.len, self.row) = (name.len(), id);
+        }
+    }
+}
+
 /// From this size on a reply is looked at by itself against the limit of unread output.
 const BIG_REPLY_BYTES: usize = 64 * 1024;
 
@@ -192,11 +217,15 @@ impl Worker {
 
     /// Finds the row and the place of a request.
     #[inline]
-    fn plan(&self, mut request: Request, data: &[u8]) -> Request {
+    fn plan(&mut self, mut request: Request, data: &[u8]) -> Request {
         let words = &self.words[request.words_start as usize..];
         let word = |i: usize| words[i].get(data);
         let total = words.len();
-        let row = match self.table.find(word(0), words.get(1).map(|w| w.get(data))) {
+        let row = match self.recent.find(word(0)) {
+            Some(row) => Found::Row(row),
+            None => self.table.find(word(0), words.get(1).map(|w| w.get(data))),
+        };
+        let row = match row {
             Found::Row(row) => row,
             Found::UnknownCommand => {
                 request.plan = Plan::Refuse(Refusal::UnknownCommand);
@@ -214,7 +243,9 @@ impl Worker {
             }
         };
         request.row = row;
+        let id = row;
         let row = self.table.row(row);
+        self.recent.note(word(0), id, row);
         let fits = match row.spec.arity {
             Arity::Exactly(n) => total == usize::from(n),
             Arity::AtLeast(n) => total >= usize::from(n),
@@ -291,10 +322,15 @@ impl Worker {
             let mut stopped = None;
             while i < requests.len() && requests[i].conn == conn {
                 if ahead {
-                    if let Some(r) = requests.get(i + BUCKETS_AHEAD) {
+                    // The key of the request before is being fetched already.
+                    if let Some([before, r]) = requests.get(i + BUCKETS_AHEAD - 1..=i + BUCKETS_AHEAD)
+                        && before.key_hash != r.key_hash
+                    {
                         self.fetch_bucket(r);
                     }
-                    if let Some(r) = requests.get(i + ENTRIES_AHEAD) {
+                    if let Some([before, r]) = requests.get(i + ENTRIES_AHEAD - 1..=i + ENTRIES_AHEAD)
+                        && before.key_hash != r.key_hash
+                    {
                         self.fetch_entry(r);
                     }
                 }
