@@ -64,7 +64,7 @@ pub fn categories_of(spec: &CommandSpec) -> impl Iterator<Item = &'static str> +
         "slow" => !flags.has(Flags::FAST),
         "blocking" => flags.has(Flags::BLOCKING),
         "dangerous" => flags.has(Flags::ADMIN) || flags.has(Flags::DANGEROUS),
-        _ => group == Some(category),
+        _ => group == Some(category) || spec.categories.contains(&category),
     };
     CATEGORIES.iter().copied().filter(move |category| has(category))
 }

@@ -13,7 +13,13 @@ pub enum Begin {
     Index(u16),
     /// After the keyword, searched from word `from` on (negative: backwards from the end).
     Keyword { word: &'static str, from: i16 },
+    /// Among the options, each read with the words that belong to it, from word `from` on; so what only looks like an
+    /// option is none. COMMAND tells this as unknown.
+    Options { from: u16, options: &'static [OptionWords] },
 }
+
+/// An option's keyword, and how many words follow it.
+pub type OptionWords = (&'static str, u16);
 
 /// Which words are keys, counted from where the search begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +28,11 @@ pub enum Find {
     Range { last: i16, step: u16, limit: u16 },
     /// The word `at` tells how many keys follow from `first` on.
     KeyNum { at: u16, first: u16, step: u16 },
+    /// The word behind this option, the last one when it is given several times.
+    Option(&'static str),
+    /// Names made of what the data holds and of a pattern behind one of these options; a pattern without `*` makes none.
+    /// So no word is a key, and the keys may be on any shard ([`may_be_anywhere`]).
+    Patterns(&'static [&'static str]),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +61,18 @@ impl KeySpec {
 pub fn keys_of<'a>(spec: &CommandSpec, words: usize, word: impl Fn(usize) -> &'a [u8], mut each: impl FnMut(usize)) {
     for key in spec.keys {
         let start = match key.begin {
+            Begin::Options { from, options } => {
+                if let Find::Option(wanted) = key.find {
+                    let mut found = None;
+                    options_of(from, options, words, &word, |option, at| {
+                        if option == wanted {
+                            found = Some(at);
+                        }
+                    });
+                    found.into_iter().for_each(&mut each);
+                }
+                continue;
+            }
             Begin::Index(at) => usize::from(at),
             Begin::Keyword { word: wanted, from } => {
                 let found = if from >= 0 {
@@ -100,7 +123,39 @@ pub fn keys_of<'a>(spec: &CommandSpec, words: usize, word: impl Fn(usize) -> &'a
                     at += usize::from(step.max(1));
                 }
             }
+            Find::Option(_) | Find::Patterns(_) => debug_assert!(false, "they begin at options"),
         }
+    }
+}
+
+/// Whether a request may read keys whose names only the data tells: then it needs all shards.
+pub fn may_be_anywhere<'a>(spec: &CommandSpec, words: usize, word: impl Fn(usize) -> &'a [u8]) -> bool {
+    let mut anywhere = false;
+    for key in spec.keys {
+        if let (Begin::Options { from, options }, Find::Patterns(of)) = (key.begin, key.find) {
+            options_of(from, options, words, &word, |option, at| {
+                anywhere |= of.contains(&option) && word(at).contains(&b'*');
+            });
+        }
+    }
+    anywhere
+}
+
+/// Calls `each` for the options of a request that have a word behind them, with the position of that word.
+fn options_of<'a>(
+    from: u16,
+    options: &'static [OptionWords],
+    words: usize,
+    word: &impl Fn(usize) -> &'a [u8],
+    mut each: impl FnMut(&'static str, usize),
+) {
+    let mut at = usize::from(from);
+    while at + 1 < words {
+        let option = options.iter().find(|(name, _)| word(at).eq_ignore_ascii_case(name.as_bytes()));
+        if let Some(&(name, 1..)) = option {
+            each(name, at + 1);
+        }
+        at += 1 + option.map_or(0, |&(_, values)| usize::from(values));
     }
 }
 

@@ -22,7 +22,7 @@ pub use ctx::{Ctx, OnWrite, Outcome, Settings, Stores};
 pub use docs::commands_markdown;
 pub use error::CommandError;
 pub use event::Event;
-pub use keys::{Begin, Find, KeyAccess, KeySpec, keys_of, legacy_range};
+pub use keys::{Begin, Find, KeyAccess, KeySpec, OptionWords, keys_of, legacy_range, may_be_anywhere};
 pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, Spread, StoreFn, row};
 pub use syntax::{Argument, ArgumentKind, arguments_of};
 pub use table::{Found, Row, RowId, Table, table};

@@ -218,6 +218,8 @@ pub struct CommandSpec {
     pub group: Group,
     /// The access category where it is not the one of the group.
     pub category: Option<&'static str>,
+    /// Further ones.
+    pub categories: &'static [&'static str],
     /// What follows the name, as in Redis's documentation.
     pub syntax: &'static str,
     pub summary: &'static str,
@@ -245,6 +247,7 @@ pub const fn row(
         spread: Spread::Keys,
         group: Group::Generic,
         category: None,
+        categories: &[],
         syntax: "",
         summary: "",
         since: "",
@@ -265,6 +268,10 @@ impl CommandSpec {
     }
     pub const fn category(mut self, category: &'static str) -> Self {
         self.category = Some(category);
+        self
+    }
+    pub const fn and_categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.categories = categories;
         self
     }
     pub const fn syntax(mut self, syntax: &'static str) -> Self {

@@ -10,7 +10,7 @@
 //!
 //! The kinds are those of Redis. What a word holds (a number, a pattern) follows from its name.
 
-use super::CommandSpec;
+use super::{CommandSpec, Find};
 
 /// An argument, or a group of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,8 @@ impl ArgumentKind {
 ///
 /// Panics: when brackets do not close, a mistake in a row that a test finds.
 pub fn arguments_of(spec: &CommandSpec) -> Vec<Argument> {
-    let mut parser = Parser { rest: spec.syntax, keys: 0, specs: spec.keys.len() };
+    let patterns = spec.keys.iter().position(|key| matches!(key.find, Find::Patterns(_)));
+    let mut parser = Parser { rest: spec.syntax, keys: 0, specs: spec.keys.len(), patterns };
     let mut choices = parser.choices(None);
     assert!(choices.len() == 1, "{}: a choice stands in brackets", spec.name);
     choices.remove(0)
@@ -103,6 +104,8 @@ struct Parser {
     /// Keys found so far, and how many specifications there are.
     keys: usize,
     specs: usize,
+    /// The specification of the keys that patterns make.
+    patterns: Option<usize>,
 }
 
 impl Parser {
@@ -180,6 +183,7 @@ impl Parser {
         let kind = if is_token {
             ArgumentKind::PureToken
         } else if self.specs > 0 && KEYS.contains(&word) {
+            self.keys += usize::from(self.patterns == Some(self.keys));
             key_spec = Some(self.keys.min(self.specs - 1));
             self.keys += 1;
             ArgumentKind::Key
@@ -188,6 +192,7 @@ impl Parser {
         } else if word.starts_with("unix-time") {
             ArgumentKind::UnixTime
         } else if word == "pattern" {
+            key_spec = self.patterns;
             ArgumentKind::Pattern
         } else {
             ArgumentKind::String

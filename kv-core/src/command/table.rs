@@ -30,6 +30,8 @@ pub struct Row {
     pub name_words: usize,
     /// The one key's position when there is exactly one, at a fixed place: the common case, told apart once.
     pub single_key: Option<u16>,
+    /// Whether there are requests whose keys may be on any shard (`may_be_anywhere` tells which).
+    pub any_shard: bool,
 }
 
 /// What a request's first words name.
@@ -123,8 +125,9 @@ impl Table {
             },
             _ => None,
         };
+        let any_shard = spec.keys.iter().any(|key| matches!(key.find, super::Find::Patterns(_)));
         let name_words = 1 + usize::from(parent.is_some());
-        self.rows.push(Row { spec, parent, subs: Vec::new(), full_name, name_words, single_key });
+        self.rows.push(Row { spec, parent, subs: Vec::new(), full_name, name_words, single_key, any_shard });
         let before = self.by_name.insert(name.into_bytes().into(), id);
         assert!(before.is_none(), "two rows are named {}", spec.name);
         id

@@ -17,6 +17,7 @@ pub mod list;
 mod scan;
 pub mod server;
 pub mod set;
+pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod testing;
@@ -31,6 +32,7 @@ pub const ALL: &[&[CommandSpec]] = &[
     hyperloglog::ROWS,
     list::ROWS,
     set::ROWS,
+    sort::ROWS,
     stream::ROWS,
     connection::ROWS,
     server::ROWS,

@@ -4,7 +4,8 @@
 //! the other, and shows replies in a short form: `+OK`, `:1`, `"bulk"`, `nil`, `-ERR ...`, `[a b]`, `{key: value}`.
 
 use crate::command::{
-    Args, Ctx, Event, Found, Handler, Join, Known, Outcome, Row, Settings, Spread, Stores, keys_of, table,
+    Args, Ctx, Event, Found, Handler, Join, Known, Outcome, Row, Settings, Spread, Stores, keys_of, may_be_anywhere,
+    table,
 };
 use crate::resp::client::{self, ReplyDecoder, Value};
 use crate::resp::{Arg, Proto, Reply, line};
@@ -139,6 +140,9 @@ impl World {
 
     /// The shards of a request's keys, ascending.
     fn involved(&self, row: &Row, words: &[&[u8]]) -> Vec<usize> {
+        if may_be_anywhere(row.spec, words.len(), |i| words[i]) {
+            return (0..self.shards.len()).collect();
+        }
         let mut involved = Vec::new();
         keys_of(row.spec, words.len(), |i| words[i], |at| involved.push(self.place(words[at])));
         involved.sort_unstable();

@@ -34,6 +34,11 @@ pub const KNOWN: &[Known] = &[
         line: "| `OBJECT ENCODING` of a small set that is not of integers alone |",
     },
     Known {
+        command: Some("lpos"),
+        fits: |ours, _| ours.starts_with("-ERR value is out of range, value must between"),
+        line: "| `LPOS` with `RANK -9223372036854775808` |",
+    },
+    Known {
         command: Some("bitcount"),
         fits: |ours, theirs| ours.starts_with("-ERR ") && (theirs == ":0" || theirs.starts_with("-WRONGTYPE ")),
         line: "| `BITCOUNT` and `BITPOS` of a missing key or another type, with words they cannot read |",
@@ -66,16 +71,18 @@ enum Order {
     Told,
     /// None is promised.
     Free,
-    /// The same, of keys and values by turns.
-    FreePairs,
+    /// The same, of runs of so many, such as keys and values by turns.
+    FreeRuns(usize),
+    /// Elements from an order that nobody promises: only how many there are is compared.
+    Number,
     /// Chance has chosen them: the form and the number are compared.
     Chance,
 }
 
 fn order_of(name: &str, words: &[Vec<u8>]) -> Order {
-    let says = |keyword: &str| words.iter().any(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
+    let says = |keyword: &str| words.iter().any(|word| is(word, keyword));
     match name {
-        "hgetall" => Order::FreePairs,
+        "hgetall" => Order::FreeRuns(2),
         "spop" | "srandmember" | "hrandfield" | "zrandmember" => Order::Chance,
         "geosearch" | "georadius" | "georadius_ro" | "georadiusbymember" | "georadiusbymember_ro" => {
             if says("ANY") {
@@ -86,10 +93,24 @@ fn order_of(name: &str, words: &[Vec<u8>]) -> Order {
                 Order::Free
             }
         }
-        "sort" | "sort_ro" if says("nosort") => Order::Free,
+        "sort" | "sort_ro" if leaves_order_open(words) => match words.iter().filter(|word| is(word, "GET")).count() {
+            _ if says("LIMIT") => Order::Number,
+            gets => Order::FreeRuns(gets.max(1)),
+        },
         _ if is_free(name) => Order::Free,
         _ => Order::Told,
     }
+}
+
+fn is(word: &[u8], keyword: &str) -> bool {
+    word.eq_ignore_ascii_case(keyword.as_bytes())
+}
+
+/// Whether Redis promises no order of what this SORT sorts: it takes the elements of a set as they come, or by texts of which
+/// several are equal or missing.
+pub fn leaves_order_open(words: &[Vec<u8>]) -> bool {
+    let by = words.windows(2).filter(|pair| is(&pair[0], "BY"));
+    by.into_iter().any(|pair| !pair[1].contains(&b'*') || words.iter().any(|word| is(word, "ALPHA")))
 }
 
 /// Whether the row says that the order is free.
@@ -120,7 +141,7 @@ fn means_the_same(name: &str, words: &[Vec<u8>], ours: &Value, theirs: &Value) -
 
 /// A walk that is over has told the same; where it goes on is the server's own affair.
 fn same_scan(name: &str, ours: &[Value], theirs: &[Value]) -> bool {
-    let order = if name == "sscan" { Order::Free } else { Order::FreePairs };
+    let order = if name == "sscan" { Order::Free } else { Order::FreeRuns(2) };
     let end = Value::Bulk(b"0".to_vec());
     match (ours, theirs) {
         ([our_cursor, ours], [their_cursor, theirs]) if *our_cursor == end && *their_cursor == end => {
@@ -138,7 +159,8 @@ fn same(order: Order, ours: &Value, theirs: &Value) -> bool {
                 && match order {
                     Order::Told => same_lists(ours, theirs),
                     Order::Free => same_lists(&sorted(ours, 1), &sorted(theirs, 1)),
-                    Order::FreePairs => same_lists(&sorted(ours, 2), &sorted(theirs, 2)),
+                    Order::FreeRuns(width) => same_lists(&sorted(ours, width), &sorted(theirs, width)),
+                    Order::Number => true,
                     Order::Chance => ours.iter().zip(theirs).all(|(ours, theirs)| same_form(ours, theirs)),
                 }
         }
@@ -146,7 +168,7 @@ fn same(order: Order, ours: &Value, theirs: &Value) -> bool {
             let flat = |pairs: &[(Value, Value)]| {
                 Value::Array(pairs.iter().flat_map(|(key, value)| [key.clone(), value.clone()]).collect())
             };
-            let order = if order == Order::Told { Order::Told } else { Order::FreePairs };
+            let order = if order == Order::Told { Order::Told } else { Order::FreeRuns(2) };
             same(order, &flat(ours), &flat(theirs))
         }
         _ if order == Order::Chance => same_form(ours, theirs),

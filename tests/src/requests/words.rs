@@ -3,6 +3,7 @@
 //! Most requests are to meet a key of their own type that is there, and most words are to mean something: so the pools
 //! are small, and each has a few words that are wrong. A key keeps its type by its name as long as nobody renames it.
 
+use super::compare::leaves_order_open;
 use kv_core::command::{Argument, ArgumentKind, Group, Row};
 use kv_core::structs::random::Random;
 
@@ -124,7 +125,17 @@ impl Sentence<'_> {
             sentence.words[at] = sentence.keys.to_string().into_bytes();
         }
         sentence.bounds();
+        sentence.stored_order();
         sentence.words
+    }
+
+    /// What SORT stores must not hang on an order that Redis leaves open: everything behind would differ.
+    fn stored_order(&mut self) {
+        if self.row.full_name == "sort" && leaves_order_open(&self.words) {
+            while let Some(at) = self.words.iter().position(|word| word.eq_ignore_ascii_case(b"STORE")) {
+                self.words.drain(at..(at + 2).min(self.words.len()));
+            }
+        }
     }
 
     fn all(&mut self, arguments: &[Argument]) {

@@ -1,6 +1,8 @@
 //! Commands on strings, and what each does in a store without shards: a map, one command after the other.
 //!
-//! Keys are numbers here; their names are chosen by the shards they are to lie on.
+//! Keys are numbers here; their names are chosen by the shards they are to lie on. Behind the keys comes one more, the index: a
+//! set of their names (a small one, which keeps them in the order in which they came), or nothing. A SORT of it that gets what
+//! has these names reads keys that no word of the request tells.
 
 use kv_core::resp::client::Value;
 use kv_core::resp::number::parse_i64;
@@ -24,12 +26,20 @@ pub enum Command {
     MSet(Vec<(usize, Text)>),
     MSetNx(Vec<(usize, Text)>),
     Rename(usize, usize),
-    Copy { from: usize, to: usize, replace: bool },
+    Copy {
+        from: usize,
+        to: usize,
+        replace: bool,
+    },
     DbSize,
     FlushAll,
+    /// Makes the index; with the number of keys.
+    Index(usize),
+    /// The values of all keys that the index names.
+    ReadIndexed(usize),
 }
 
-/// The values of all keys.
+/// The values of all keys, then whether there is an index.
 pub type State = Vec<Option<Text>>;
 
 fn int(n: usize) -> Value {
@@ -55,12 +65,12 @@ pub struct Mixture {
 }
 
 /// How many kinds of commands there are.
-const KINDS: usize = 15;
+const KINDS: usize = 17;
 
 impl Mixture {
     pub fn random(random: &mut Random) -> Mixture {
-        // GET SET SETNX GETSET APPEND INCR DEL EXISTS MGET MSET MSETNX RENAME COPY DBSIZE FLUSHALL
-        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2];
+        // GET SET SETNX GETSET APPEND INCR DEL EXISTS MGET MSET MSETNX RENAME COPY DBSIZE FLUSHALL SADD SORT
+        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2, 2, 4];
         let mut weights = usual.map(|weight| weight * [0, 1, 1, 4][random.index(4)]);
         weights[random.index(2)] += 1;
         Mixture { weights }
@@ -107,8 +117,10 @@ impl Mixture {
             11 => Command::Rename(key, other),
             12 => Command::Copy { from: key, to: other, replace: random.one_in(2) },
             13 => Command::DbSize,
+            14 => Command::FlushAll,
+            15 => Command::Index(keys),
+            16 => Command::ReadIndexed(keys),
             KINDS.. => unreachable!("no such kind"),
-            _ => Command::FlushAll,
         }
     }
 }
@@ -146,11 +158,19 @@ impl Command {
             }
             Command::DbSize => vec!["DBSIZE".into()],
             Command::FlushAll => vec!["FLUSHALL".into()],
+            Command::Index(count) => one("SADD", count).into_iter().chain((0..*count).map(|key| name(&key))).collect(),
+            Command::ReadIndexed(count) => {
+                let words = ["BY", "nosort", "GET", "*"].map(|word| word.as_bytes().to_vec());
+                one("SORT", count).into_iter().chain(words).collect()
+            }
         }
     }
 
     pub fn only_reads(&self) -> bool {
-        matches!(self, Command::Get(_) | Command::Exists(_) | Command::MGet(_) | Command::DbSize)
+        matches!(
+            self,
+            Command::Get(_) | Command::Exists(_) | Command::MGet(_) | Command::DbSize | Command::ReadIndexed(_)
+        )
     }
 
     /// What the command answers, and what it does to the values.
@@ -216,11 +236,19 @@ impl Command {
                 state.fill(None);
                 ok()
             }
+            Command::Index(count) => match state[*count].replace(Text::from(*b"index")) {
+                Some(_) => int(0),
+                None => int(*count),
+            },
+            Command::ReadIndexed(count) => {
+                let named = if state[*count].is_some() { &state[..*count] } else { &[] };
+                Value::Array(named.iter().map(bulk).collect())
+            }
         }
     }
 }
 
-/// Names for keys: one for each of the shards given, and one with a `{tag}` beside the first.
+/// Names for keys: one for each of the shards given, one with a `{tag}` beside the first, and that of the index.
 pub fn names_on(shards: &[usize], count: usize, hasher: &KeyHasher) -> Vec<String> {
     let mut number = 0;
     let mut names: Vec<String> = shards
@@ -236,5 +264,6 @@ pub fn names_on(shards: &[usize], count: usize, hasher: &KeyHasher) -> Vec<Strin
         })
         .collect();
     names.push(format!("{{{}}}too", names[0]));
+    names.push("index".into());
     names
 }

@@ -1,7 +1,9 @@
 //! The rows hold together, and agree with what redis-server 7.0.15 says about the same commands.
 
 use super::*;
-use crate::command::{Arity, Begin, Find, Flags, KeySpec, Spread, categories_of, keys_of, legacy_range};
+use crate::command::{
+    Arity, Begin, Find, Flags, KeySpec, Spread, categories_of, keys_of, legacy_range, may_be_anywhere,
+};
 use std::collections::BTreeSet;
 
 fn rows() -> impl Iterator<Item = &'static Row> {
@@ -98,6 +100,36 @@ fn a_command_in_parts_has_one_run_of_keys_to_the_end() {
     }
 }
 
+#[test]
+fn keys_behind_options_begin_at_options_and_nothing_else_does() {
+    for row in rows() {
+        for key in row.spec.keys {
+            let at_options = matches!(key.begin, Begin::Options { .. });
+            assert_eq!(at_options, matches!(key.find, Find::Option(_) | Find::Patterns(_)), "{}", row.full_name);
+        }
+    }
+}
+
+#[test]
+fn an_option_is_told_from_a_value_that_looks_like_one() {
+    let spec = table().row(table().by_full_name(b"sort").expect("a row")).spec;
+    let keys = |line: &str| {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let mut keys = Vec::new();
+        keys_of(spec, words.len(), |i| words[i], |at| keys.push(at));
+        (keys, may_be_anywhere(spec, words.len(), |i| words[i]))
+    };
+    assert_eq!(keys("SORT k"), (vec![1], false));
+    assert_eq!(keys("SORT k STORE d"), (vec![1, 3], false));
+    assert_eq!(keys("SORT k BY store store d"), (vec![1, 5], false));
+    assert_eq!(keys("SORT k LIMIT store 0 DESC ALPHA STORE d"), (vec![1, 8], false));
+    assert_eq!(keys("SORT k STORE a STORE b"), (vec![1, 5], false));
+    assert_eq!(keys("SORT k STORE"), (vec![1], false));
+    assert_eq!(keys("SORT k BY nosort GET #"), (vec![1], false));
+    assert_eq!(keys("SORT k get w_* STORE d"), (vec![1, 5], true));
+    assert_eq!(keys("SORT k STORE * BY x"), (vec![1, 3], false));
+}
+
 /// What is known and meant to differ from Redis, with the reason: name, field, our words.
 const DIFFERENT: &[(&str, &str, &str)] = &[];
 
@@ -138,10 +170,12 @@ fn key_text(key: &KeySpec) -> String {
     let begin = match key.begin {
         Begin::Index(at) => format!("index {at}"),
         Begin::Keyword { word, from } => format!("keyword {word} {from}"),
+        Begin::Options { .. } => "unknown".into(),
     };
     let find = match key.find {
         Find::Range { last, step, limit } => format!("range {last} {step} {limit}"),
         Find::KeyNum { at, first, step } => format!("keynum {at} {first} {step}"),
+        Find::Option(_) | Find::Patterns(_) => "unknown".into(),
     };
     format!("{}, {begin}, {find}", key.access.0.join(" "))
 }

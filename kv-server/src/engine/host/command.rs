@@ -97,6 +97,7 @@ fn describe_key(key: &KeySpec, reply: &mut Reply<'_>) {
             reply.bulk(word.as_bytes());
             field(reply, "startfrom", from.into());
         }
+        Begin::Options { .. } => kind(reply, "unknown", 0),
     }
     reply.bulk(b"find_keys");
     match key.find {
@@ -112,6 +113,7 @@ fn describe_key(key: &KeySpec, reply: &mut Reply<'_>) {
             field(reply, "firstkey", first.into());
             field(reply, "keystep", step.into());
         }
+        Find::Option(_) | Find::Patterns(_) => kind(reply, "unknown", 0),
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{
     Args, Arity, CommandError, Ctx, Flags, Found, Handler, Join, Known, Outcome, Row, RowId, Spread, Stores, keys_of,
+    may_be_anywhere,
 };
 use kv_core::resp::{Arg, Decoded, Reply, number};
 
@@ -281,6 +282,7 @@ impl Worker {
                     Some(at) if usize::from(at) < total => look(usize::from(at)),
                     _ => keys_of(row.spec, total, word, look),
                 }
+                several |= row.any_shard && shards > 1 && may_be_anywhere(row.spec, total, word);
                 request.plan = match first {
                     None => Plan::Shard(self.id as u16),
                     Some((at, hash, shard)) => {
@@ -680,6 +682,9 @@ impl Worker {
             |i| words[i].get(data),
             |at| gathering.involved[hasher.place_key(hasher.key(words[at].get(data)), shards)] = true,
         );
+        if row.any_shard && may_be_anywhere(row.spec, words.len(), |i| words[i].get(data)) {
+            gathering.involved.fill(true);
+        }
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
         (c.queued_in, c.queued_to) = (turn, SEVERAL);
         c.rendezvous_in = turn;
