@@ -18,6 +18,7 @@ mod scan;
 pub mod server;
 pub mod set;
 pub mod sort;
+pub mod sorted_set;
 pub mod stream;
 pub mod string;
 pub mod testing;
@@ -33,6 +34,7 @@ pub const ALL: &[&[CommandSpec]] = &[
     list::ROWS,
     set::ROWS,
     sort::ROWS,
+    sorted_set::ROWS,
     stream::ROWS,
     connection::ROWS,
     server::ROWS,

@@ -37,6 +37,10 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
 ///
 /// None: not a float, NaN, a number too large for a double, or one so small that only zero is left of it.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    // Scores are mostly whole numbers. Both ways round to the nearest double.
+    if let Some(int) = parse_i64(text) {
+        return Some(int as f64);
+    }
     if let Some(hex) = extended::Hex::parse(text) {
         return hex.to_f64();
     }

@@ -150,6 +150,22 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// An array of `len` pairs, each begun by `pair`. RESP2: an array of twice as many elements.
+    pub fn pairs(&mut self, len: usize) {
+        match self.proto {
+            Proto::Resp2 => self.header(b'*', 2 * len),
+            Proto::Resp3 => self.header(b'*', len),
+        }
+    }
+
+    /// The beginning of one of `pairs`.
+    #[inline]
+    pub fn pair(&mut self) {
+        if self.proto == Proto::Resp3 {
+            self.header(b'*', 2);
+        }
+    }
+
     /// A message that answers no request. RESP2: an array.
     pub fn push(&mut self, len: usize) {
         match self.proto {
@@ -165,6 +181,14 @@ impl<'a> Reply<'a> {
         match self.proto {
             Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => self.one_line(b',', text),
+        }
+    }
+
+    /// A double that is printed in another form than ours. RESP2: a bulk.
+    pub fn double_text(&mut self, text: &str) {
+        match self.proto {
+            Proto::Resp2 => self.bulk(text.as_bytes()),
+            Proto::Resp3 => self.one_line(b',', text.as_bytes()),
         }
     }
 

@@ -12,7 +12,7 @@ use super::entry::Form;
 use super::{Object, Value};
 use crate::structs::ints::{Ints, IntsRef};
 use crate::structs::packed::{Packed, PackedRef};
-use crate::types::{Hash, HashRef, List, ListRef, Set, SetRef, Stream};
+use crate::types::{Hash, HashRef, List, ListRef, Set, SetRef, Stream, ZSet, ZSetRef};
 
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +216,51 @@ impl Collection for Stream {
 
     fn into_object(self) -> Object {
         Object::Stream(Box::new(self))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Collection for ZSet {
+    type Ref<'a> = ZSetRef<'a>;
+
+    #[inline]
+    fn view(value: Value<'_>) -> Option<ZSetRef<'_>> {
+        match value {
+            Value::Packed(Form::ZSet, bytes) => Some(ZSetRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Object(Object::ZSet(zset)) => Some(zset.as_ref()),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn of(object: &mut Object) -> Option<&mut ZSet> {
+        match object {
+            Object::ZSet(zset) => Some(zset),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Result<ZSet, Vec<u8>> {
+        match form {
+            Form::ZSet => Ok(ZSet::Packed(Packed::from_bytes(bytes))),
+            _ => Err(bytes),
+        }
+    }
+
+    #[inline]
+    fn into_packed(self) -> Result<(Form, Vec<u8>), ZSet> {
+        match self {
+            ZSet::Packed(packed) => Ok((Form::ZSet, packed.into_bytes())),
+            ordered => Err(ordered),
+        }
+    }
+
+    fn into_object(self) -> Object {
+        Object::ZSet(self)
     }
 
     fn is_empty(&self) -> bool {

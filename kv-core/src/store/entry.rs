@@ -22,7 +22,7 @@
 use super::UnixMs;
 use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
-use crate::types::{Hash, Limits, List, Set, Stream};
+use crate::types::{Hash, Limits, List, Set, Stream, ZSet};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -109,6 +109,7 @@ pub enum Object {
     Hash(Hash),
     List(List),
     Set(Set),
+    ZSet(ZSet),
     Stream(Box<Stream>),
 }
 
@@ -121,6 +122,7 @@ impl Object {
             Object::Hash(_) => "hash",
             Object::List(_) => "list",
             Object::Set(_) => "set",
+            Object::ZSet(_) => "zset",
         }
     }
 
@@ -132,6 +134,7 @@ impl Object {
             Object::Hash(hash) => hash.as_ref().encoding(),
             Object::List(list) => list.as_ref().encoding(),
             Object::Set(set) => set.as_ref().encoding(),
+            Object::ZSet(zset) => zset.as_ref().encoding(),
         }
     }
 
@@ -144,6 +147,7 @@ impl Object {
                 Object::Hash(hash) => hash.bytes(),
                 Object::List(list) => list.bytes(),
                 Object::Set(set) => set.bytes(),
+                Object::ZSet(zset) => zset.bytes(),
             }
     }
 }

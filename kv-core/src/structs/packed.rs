@@ -250,7 +250,7 @@ pub struct PackedRef<'a>(&'a [u8]);
 impl<'a> PackedRef<'a> {
     /// Takes the bytes of a sequence for one.
     #[inline]
-    pub fn from_bytes(bytes: &'a [u8]) -> PackedRef<'a> {
+    pub const fn from_bytes(bytes: &'a [u8]) -> PackedRef<'a> {
         PackedRef(bytes)
     }
 

@@ -21,6 +21,7 @@ use crate::structs::dict::{Dict, Handle};
 use crate::structs::packed::{self, Encoded, Packed, PackedRef};
 use crate::structs::random::Random;
 use crate::structs::ranked::{self, Entry, Ranked};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -419,6 +420,31 @@ impl<'a> ZSetRef<'a> {
         }
         let rank = random.index(self.len());
         self.iter(rank..rank + 1).next()
+    }
+
+    /// The ranks of `count` different members, or of all, chosen at random.
+    pub fn sample(self, count: usize, random: &mut Random) -> Vec<usize> {
+        let len = self.len();
+        if count >= len {
+            return (0..len).collect();
+        }
+        if count > len / 3 {
+            // The first of a shuffled row.
+            let mut ranks: Vec<usize> = (0..len).collect();
+            for at in 0..count {
+                ranks.swap(at, at + random.index(len - at));
+            }
+            ranks.truncate(count);
+            return ranks;
+        }
+        let (mut chosen, mut ranks) = (HashSet::with_capacity(count), Vec::with_capacity(count));
+        while ranks.len() < count {
+            let rank = random.index(len);
+            if chosen.insert(rank) {
+                ranks.push(rank);
+            }
+        }
+        ranks
     }
 
     /// Calls `f` for a part of the members and returns the cursor of the next part: begin with 0, end when 0 comes back.

@@ -203,8 +203,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Passes over blanks, and commas with a blank behind them: `,1` is a double.
     fn blanks(&mut self) {
-        while self.chars.next_if(|(_, c)| c.is_whitespace() || *c == ',').is_some() {}
+        let text = self.text;
+        let ends = |at: usize| text[at + 1..].chars().next().is_none_or(char::is_whitespace);
+        while self.chars.next_if(|&(at, c)| c.is_whitespace() || (c == ',' && ends(at))).is_some() {}
     }
 
     fn take(&mut self, wanted: char) -> bool {

@@ -157,6 +157,10 @@ fn walk(zset: ZSetRef<'_>, plain: &Plain, random: &mut Random, seed: u64) {
         }
     }
     assert_eq!(&seen, plain, "seed {seed}");
+    let count = random.index(plain.len() + 3);
+    let ranks: BTreeSet<usize> = zset.sample(count, random).into_iter().collect();
+    assert_eq!(ranks.len(), count.min(plain.len()), "seed {seed}: different ranks");
+    assert!(ranks.last().is_none_or(|&rank| rank < plain.len()), "seed {seed}");
     match zset.random(random) {
         Some((member, score)) => assert_eq!(plain.get(&member.to_vec()), Some(&score), "seed {seed}"),
         None => assert!(plain.is_empty(), "seed {seed}"),
