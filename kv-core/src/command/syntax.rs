@@ -97,7 +97,7 @@ const INTEGERS: &[&str] = &[
     "version",
 ];
 /// Words that are keys when the command has keys.
-const KEYS: &[&str] = &["destination", "destkey", "key", "key1", "key2", "newkey", "source", "sourcekey"];
+const KEYS: &[&str] = &["destination", "destkey", "dst", "key", "key1", "key2", "newkey", "source", "sourcekey", "src"];
 
 struct Parser {
     rest: &'static str,
