@@ -178,7 +178,9 @@ impl Parser {
     }
 
     fn word(&mut self, word: &'static str) -> Argument {
-        let is_token = word.bytes().all(|b| !b.is_ascii_lowercase()) && word.bytes().any(|b| b.is_ascii_uppercase());
+        let upper = word.bytes().all(|b| !b.is_ascii_lowercase()) && word.bytes().any(|b| b.is_ascii_uppercase());
+        // Signs that stand for themselves, as in XADD.
+        let is_token = upper || matches!(word, "*" | "=" | "~" | "$");
         let mut key_spec = None;
         let kind = if is_token {
             ArgumentKind::PureToken
@@ -364,6 +366,15 @@ mod tests {
         assert!(auth.arguments.iter().all(|a| a.token.is_none()));
         let [kind] = &parse("TYPE <A | B>", &[])[..] else { panic!() };
         assert_eq!((kind.kind, kind.token), (ArgumentKind::OneOf, Some("TYPE")));
+    }
+
+    #[test]
+    fn signs_that_stand_for_themselves_are_tokens() {
+        let [trim, id] = &parse("[MAXLEN [= | ~] threshold] <* | id>", &[])[..] else { panic!() };
+        let [how, ..] = &trim.arguments[1..] else { panic!() };
+        let tokens = |argument: &Argument| argument.arguments.iter().map(|a| a.token).collect::<Vec<_>>();
+        assert_eq!((tokens(how), tokens(id)), (vec![Some("="), Some("~")], vec![Some("*"), None]));
+        assert_eq!(id.arguments[0].kind, ArgumentKind::PureToken);
     }
 
     #[test]

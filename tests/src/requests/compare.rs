@@ -134,9 +134,26 @@ fn means_the_same(name: &str, words: &[Vec<u8>], ours: &Value, theirs: &Value) -
         ("ttl" | "pttl" | "expiretime" | "pexpiretime", Value::Int(ours), Value::Int(theirs)) => {
             ours.abs_diff(*theirs) <= if name.starts_with('p') { 5000 } else { 5 } && (*ours < 0) == (*theirs < 0)
         }
+        ("xpending", Value::Array(ours), Value::Array(theirs)) => {
+            same_lists(&without_spans(ours), &without_spans(theirs))
+        }
         ("sscan" | "hscan" | "zscan", Value::Array(ours), Value::Array(theirs)) => same_scan(name, ours, theirs),
         _ => same(order_of(name, words), ours, theirs),
     }
+}
+
+/// What XPENDING tells of entries, but for how long ago they were delivered.
+fn without_spans(entries: &[Value]) -> Vec<Value> {
+    let without = |entry: &Value| match entry {
+        Value::Array(parts) => match &parts[..] {
+            [id, consumer, Value::Int(_), deliveries] => {
+                Value::Array(vec![id.clone(), consumer.clone(), deliveries.clone()])
+            }
+            _ => entry.clone(),
+        },
+        _ => entry.clone(),
+    };
+    entries.iter().map(without).collect()
 }
 
 /// A walk that is over has told the same; where it goes on is the server's own affair.

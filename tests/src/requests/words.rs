@@ -302,6 +302,10 @@ impl Sentence<'_> {
                     "start" | "end" if random.one_in(2) => pick(&["-", "+", "(1-1", "(3", "(-", "$"], random),
                     "threshold" if random.one_in(2) => mostly(COUNTS, random),
                     "id" if row == "xreadgroup" && !random.one_in(3) => ">",
+                    // Neither + nor the greatest id: 7.0 does not know the one, and takes the other for >.
+                    "id" if row.starts_with("xread") => {
+                        pick(&["0", "1-1", "3", "5-0", "20-0", "$", ">", "-", "x"], random)
+                    }
                     // An id is to be larger than those before it.
                     "id" if row == "xadd" && !random.one_in(3) => {
                         return format!("{}-{}", 5 + random.below(400), random.below(3)).into_bytes();
