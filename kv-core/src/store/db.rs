@@ -12,6 +12,7 @@
 //! A database knows nothing of commands, and of types only as much as strings and the trait `Collection` need.
 
 mod fuzz;
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -85,24 +86,54 @@ pub struct Db {
     fired: Vec<u32>,
 }
 
+/// What became due at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    Key,
+    /// Fields of a hash, which has others.
+    Fields,
+    /// The last fields of a hash, and with them the key.
+    LastFields,
+}
+
 /// Sums over all entries.
 #[derive(Default)]
 struct Counts {
     bytes: usize,
     ttl_keys: usize,
+    /// Values with parts that expire by themselves.
+    timed: usize,
 }
 
 impl Counts {
     #[inline]
+    fn of(entry: EntryRef<'_>) -> Counts {
+        Counts {
+            bytes: entry.bytes(),
+            ttl_keys: usize::from(entry.expire_at().is_some()),
+            timed: usize::from(entry.filed().is_some()),
+        }
+    }
+
+    #[inline]
     fn add(&mut self, entry: EntryRef<'_>) {
-        self.bytes += entry.bytes();
-        self.ttl_keys += usize::from(entry.expire_at().is_some());
+        let more = Counts::of(entry);
+        self.bytes += more.bytes;
+        self.ttl_keys += more.ttl_keys;
+        self.timed += more.timed;
     }
 
     #[inline]
     fn sub(&mut self, entry: EntryRef<'_>) {
-        self.bytes -= entry.bytes();
-        self.ttl_keys -= usize::from(entry.expire_at().is_some());
+        let less = Counts::of(entry);
+        self.bytes -= less.bytes;
+        self.ttl_keys -= less.ttl_keys;
+        self.timed -= less.timed;
+    }
+
+    /// How many tokens are needed.
+    fn tokens(&self) -> usize {
+        self.ttl_keys + self.timed
     }
 }
 
@@ -315,7 +346,7 @@ impl Db {
         now: UnixMs,
         f: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<R>, WrongType> {
-        let Db { table, heap, counts, garbage, hasher, text, .. } = self;
+        let Db { table, heap, timer, counts, garbage, hasher, text, .. } = self;
         let found = table.find_mut(key.hash, |entry| entry.key() == key.bytes);
         let Some(mut slot) = found.filter(|slot| !slot.get().is_due(now)) else {
             if !create {
@@ -343,11 +374,15 @@ impl Db {
             Value::Object(_) => {
                 let mut entry = slot.get_mut();
                 let object = entry.object().ok_or(WrongType)?;
-                let before = object.bytes();
+                let (bytes, filed) = (object.bytes(), object.filed());
                 let value = C::of(object).ok_or(WrongType)?;
                 let result = f(value);
                 let gone = value.is_empty() && !C::KEPT_EMPTY;
-                counts.bytes = counts.bytes + object.bytes() - before;
+                if !gone {
+                    parts::schedule(timer, token_of(key.hash), object, now);
+                }
+                counts.bytes = counts.bytes + object.bytes() - bytes;
+                counts.timed = counts.timed + usize::from(object.filed().is_some()) - usize::from(filed.is_some());
                 if !gone {
                     entry.set_access(access_at(now));
                     return Ok(Some(result));
@@ -369,6 +404,7 @@ impl Db {
                 slot.replace(Entry::new(heap, key.bytes, value, expire_at, traits)).free(heap);
             }
         });
+        parts::schedule_entry(timer, token_of(key.hash), &mut slot.get_mut(), now);
         counts.add(slot.get());
         Ok(Some(result))
     }
@@ -394,7 +430,8 @@ impl Db {
                 Expire::At(at) => Some(at),
             };
             let deferred = self.timer.schedule(token, None, false, expire_at, now);
-            let entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, raw, access });
+            let mut entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, raw, access });
+            parts::schedule_entry(&mut self.timer, token, &mut entry.as_mut(), now);
             self.counts.add(entry.as_ref());
             self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
             return Old { existed: false };
@@ -426,6 +463,7 @@ impl Db {
                 }
             }
         }
+        parts::schedule_entry(&mut self.timer, token, &mut slot.get_mut(), now);
         self.counts.add(slot.get());
         Old { existed: !due }
     }
@@ -465,11 +503,15 @@ impl Db {
     pub fn insert(&mut self, key: Key<'_>, value: Detached, now: UnixMs) -> Old {
         let existed = self.remove(key, now);
         let Detached { value, traits, expire_at } = value;
-        let deferred = self.timer.schedule(token_of(key.hash), None, false, expire_at, now);
+        let token = token_of(key.hash);
+        let deferred = self.timer.schedule(token, None, false, expire_at, now);
         let bytes;
         let value = match value {
             Owned::Int(n) => NewValue::Int(n),
-            Owned::Object(object) => NewValue::Object(object),
+            Owned::Object(mut object) => {
+                parts::forget(&mut object);
+                NewValue::Object(object)
+            }
             Owned::Bytes(text) => {
                 bytes = text;
                 NewValue::Bytes(&bytes)
@@ -479,7 +521,8 @@ impl Db {
                 NewValue::Packed(form, &bytes)
             }
         };
-        let entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, ..traits });
+        let mut entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, ..traits });
+        parts::schedule_entry(&mut self.timer, token, &mut entry.as_mut(), now);
         self.counts.add(entry.as_ref());
         let hasher = &self.hasher;
         self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
@@ -512,32 +555,36 @@ impl Db {
 
     /// The moment from which `expire_due` has something to do.
     pub fn next_due(&self) -> Option<UnixMs> {
-        self.timer.next_due(self.counts.ttl_keys)
+        self.timer.next_due(self.counts.tokens())
     }
 
-    /// Removes what is due, telling `on_expired` before each is freed. Each token that fires or moves takes 1 from
-    /// `budget`; if nothing is left of it, there may be more to do.
-    pub fn expire_due(&mut self, now: UnixMs, budget: &mut usize, on_expired: &mut impl FnMut(EntryRef<'_>)) {
+    /// Removes what is due, telling `on_due` before each key is freed, and after fields are gone. Each token that fires or
+    /// moves and each field takes 1 from `budget`; if nothing is left of it, there may be more to do.
+    pub fn expire_due(&mut self, now: UnixMs, budget: &mut usize, on_due: &mut impl FnMut(Due, EntryRef<'_>)) {
         let mut fired = std::mem::take(&mut self.fired);
         self.timer.advance(now, budget, &mut fired);
         for group in fired.chunks(GROUP) {
             group.iter().for_each(|&token| self.table.prefetch_bucket(u64::from(token)));
             group.iter().for_each(|&token| self.table.prefetch_low(token));
-            group.iter().for_each(|&token| self.fire(token, now, on_expired));
+            group.iter().for_each(|&token| self.fire(token, now, on_due));
+        }
+        if self.counts.timed > 0 {
+            fired.iter().for_each(|&token| self.fire_parts(token, now, budget, on_due));
         }
         fired.clear();
         fired.shrink_to(4096);
         self.fired = fired;
         let (table, hasher) = (&self.table, &self.hasher);
-        self.timer.sweep(self.counts.ttl_keys, budget, |token, covers| {
+        self.timer.sweep(self.counts.tokens(), budget, |token, covers| {
             table.any_low(token, |entry| {
-                entry.expire_at().is_some_and(|at| covers(entry.deferred(), at))
+                let key = entry.expire_at().is_some_and(|at| covers(entry.deferred(), at));
+                (key || entry.filed().is_some_and(|filed| covers(filed.early, filed.at)))
                     && token_of(hasher.hash(entry.key())) == token
             })
         });
     }
 
-    fn fire(&mut self, token: u32, now: UnixMs, on_expired: &mut impl FnMut(EntryRef<'_>)) {
+    fn fire(&mut self, token: u32, now: UnixMs, on_due: &mut impl FnMut(Due, EntryRef<'_>)) {
         let Db { table, heap, timer, counts, hasher, garbage, .. } = self;
         table.visit_low(
             token,
@@ -557,7 +604,7 @@ impl Db {
             },
             |entry| {
                 counts.sub(entry.as_ref());
-                on_expired(entry.as_ref());
+                on_due(Due::Key, entry.as_ref());
                 dispose(heap, garbage, entry);
             },
         );

@@ -22,6 +22,7 @@
 use super::UnixMs;
 use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
+use crate::types::hash::Filed;
 use crate::types::{Hash, Limits, List, Set, Stream, ZSet};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -135,6 +136,15 @@ impl Object {
             Object::List(list) => list.as_ref().encoding(),
             Object::Set(set) => set.as_ref().encoding(),
             Object::ZSet(zset) => zset.as_ref().encoding(),
+        }
+    }
+
+    /// What is filed with a timer for parts that expire by themselves.
+    #[inline]
+    pub(super) fn filed(&self) -> Option<Filed> {
+        match self {
+            Object::Hash(hash) => hash.as_ref().filed(),
+            _ => None,
         }
     }
 
@@ -461,6 +471,15 @@ impl<'a> EntryRef<'a> {
     #[inline]
     pub fn is_due(self, now: UnixMs) -> bool {
         self.expire_at().is_some_and(|at| at <= now)
+    }
+
+    /// What is filed with a timer for parts of the value that expire by themselves.
+    #[inline]
+    pub(super) fn filed(self) -> Option<Filed> {
+        match self.value() {
+            Value::Object(object) => object.filed(),
+            _ => None,
+        }
     }
 
     #[inline]

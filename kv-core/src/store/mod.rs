@@ -16,7 +16,7 @@ mod shard;
 mod timer;
 
 pub use collection::{Collection, WrongType};
-pub use db::{Db, Detached, Expire, Old, StrValue, fuzz_db};
+pub use db::{Db, Detached, Due, Expire, Old, StrValue, fuzz_db};
 use entry::Entry;
 pub use entry::{EntryMut, EntryRef, Form, LoneEntry, Object, Value};
 pub use key::{Key, KeyHasher, place_of};

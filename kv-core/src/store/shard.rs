@@ -3,7 +3,7 @@
 //! A shard is owned by one thread at a time and may move between threads as a whole. It knows its index but not the
 //! other shards.
 
-use super::{Db, EntryRef, KeyHasher, LoneEntry, Object, UnixMs};
+use super::{Db, Due, EntryRef, KeyHasher, LoneEntry, Object, UnixMs};
 use crate::structs::random::Random;
 use std::sync::Arc;
 
@@ -45,9 +45,9 @@ impl Shard {
         Shard { index, dbs, stats: ShardStats::default(), garbage: Vec::new(), dirty: 0, hasher, random, turn: 0 }
     }
 
-    /// Removes what is due in all databases, telling `on_expired` the database and the entry before it is freed. Each
-    /// token that fires or moves takes 1 from `budget`.
-    pub fn expire_due(&mut self, now: UnixMs, budget: &mut usize, mut on_expired: impl FnMut(usize, EntryRef<'_>)) {
+    /// Removes what is due in all databases, telling `on_due` the database and the entry: before it is freed, or after
+    /// fields of it are gone. Each token that fires or moves and each field takes 1 from `budget`.
+    pub fn expire_due(&mut self, now: UnixMs, budget: &mut usize, mut on_due: impl FnMut(usize, Due, EntryRef<'_>)) {
         let count = self.dbs.len();
         for at in 0..count {
             let index = (self.turn + at) % count;
@@ -56,9 +56,9 @@ impl Shard {
                 return;
             }
             let expired = &mut self.stats.expired;
-            self.dbs[index].expire_due(now, budget, &mut |entry| {
-                *expired += 1;
-                on_expired(index, entry);
+            self.dbs[index].expire_due(now, budget, &mut |due, entry| {
+                *expired += u64::from(due == Due::Key);
+                on_due(index, due, entry);
             });
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         assert!(shard.next_due().is_some_and(|due| due <= 200));
         let mut expired = [0; 16];
         for _ in 0..2 {
-            shard.expire_due(200, &mut 100, |db, _| expired[db] += 1);
+            shard.expire_due(200, &mut 100, |db, _, _| expired[db] += 1);
         }
         assert_eq!((expired[3], expired[9], shard.stats.expired), (100, 100, 200));
         assert_eq!(shard.next_due(), None);

@@ -51,7 +51,8 @@ impl Timer {
         if deferred || self.rewound { self.file(token, at, now) } else { false }
     }
 
-    fn file(&mut self, token: u32, at: UnixMs, now: UnixMs) -> bool {
+    /// Adds a token; says whether it fires before its moment and is to be filed again then.
+    pub fn file(&mut self, token: u32, at: UnixMs, now: UnixMs) -> bool {
         if now < self.clock && self.wheel.is_some() {
             // Else the wheel would take moments between the two for past ones, and fire them when it comes there again.
             self.advance(now, &mut 0, &mut Vec::new());
@@ -72,25 +73,26 @@ impl Timer {
         }
     }
 
-    /// The moment from which `advance` or `sweep` has something to do. `ttl_keys`: how many entries have an expiry.
-    pub fn next_due(&self, ttl_keys: usize) -> Option<UnixMs> {
-        if self.wants_sweep(ttl_keys) { Some(0) } else { self.wheel.as_ref()?.next_due() }
+    /// The moment from which `advance` or `sweep` has something to do. `needed`: how many tokens
+    /// entries need.
+    pub fn next_due(&self, needed: usize) -> Option<UnixMs> {
+        if self.wants_sweep(needed) { Some(0) } else { self.wheel.as_ref()?.next_due() }
     }
 
-    fn wants_sweep(&self, ttl_keys: usize) -> bool {
+    fn wants_sweep(&self, needed: usize) -> bool {
         let Some(wheel) = &self.wheel else { return false };
-        self.sweeping || wheel.len() > (2 * ttl_keys + STALE_MAX).max(self.sweep_above)
+        self.sweeping || wheel.len() > (2 * needed + STALE_MAX).max(self.sweep_above)
     }
 
     /// If there are many more tokens than entries: drops some that no entry needs. `needs(token, covers)` says whether an
     /// entry with this token has an expiry and state for which `covers(deferred, expire_at)` holds.
     pub fn sweep(
         &mut self,
-        ttl_keys: usize,
+        needed: usize,
         budget: &mut usize,
         mut needs: impl FnMut(u32, &dyn Fn(bool, UnixMs) -> bool) -> bool,
     ) {
-        if !self.wants_sweep(ttl_keys) {
+        if !self.wants_sweep(needed) {
             return;
         }
         let (Some(wheel), rewound) = (&mut self.wheel, self.rewound) else { return };

@@ -1,7 +1,11 @@
-//! Random calls to two databases, compared with plain maps of keys to values and deadlines.
+//! Random calls to two databases, compared with plain maps of keys to values and deadlines: strings, and hashes whose
+//! fields have deadlines of their own.
 
 use super::*;
+use crate::store::Due;
 use crate::structs::heap::BLOCK_MAX;
+use crate::types::Limits;
+use crate::types::hash::{Hash, Ttl};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plays a random sequence of calls against a map and the database's own accounts.
@@ -19,9 +23,56 @@ pub fn fuzz_db(seed: u64) {
     model.check();
 }
 
+#[derive(Clone)]
 struct Plain {
-    text: Vec<u8>,
+    content: Content,
     expire_at: Option<UnixMs>,
+}
+
+/// Fields with their values and deadlines. Those that are due stay here until the database removes them.
+type Fields = BTreeMap<Vec<u8>, (Vec<u8>, Option<UnixMs>)>;
+
+#[derive(Clone)]
+enum Content {
+    Text(Vec<u8>),
+    Hash(Fields),
+}
+
+/// What is visible of a value.
+#[derive(Clone, Debug, PartialEq)]
+enum Seen {
+    Text(Vec<u8>),
+    Hash(Fields),
+}
+
+impl Content {
+    fn seen(&self, now: UnixMs) -> Seen {
+        match self {
+            Content::Text(text) => Seen::Text(text.clone()),
+            Content::Hash(fields) => {
+                let live = fields.iter().filter(|(_, (_, at))| at.is_none_or(|at| at > now));
+                Seen::Hash(live.map(|(field, value)| (field.clone(), value.clone())).collect())
+            }
+        }
+    }
+
+    fn text(&self) -> Option<&[u8]> {
+        match self {
+            Content::Text(text) => Some(text),
+            Content::Hash(_) => None,
+        }
+    }
+
+    fn has_due(&self, now: UnixMs) -> bool {
+        match self {
+            Content::Text(_) => false,
+            Content::Hash(fields) => fields.values().any(|(_, at)| at.is_some_and(|at| at <= now)),
+        }
+    }
+}
+
+fn text(text: Vec<u8>, expire_at: Option<UnixMs>) -> Option<Plain> {
+    Some(Plain { content: Content::Text(text), expire_at })
 }
 
 struct Model {
@@ -30,6 +81,7 @@ struct Model {
     now: UnixMs,
     hasher: Arc<KeyHasher>,
     keys: Vec<Vec<u8>>,
+    limits: Limits,
     dbs: [Db; 2],
     /// Entries that are due stay here until the database has told that they expired.
     plain: [BTreeMap<Vec<u8>, Plain>; 2],
@@ -52,7 +104,9 @@ impl Model {
             })
             .collect();
         let dbs = [Db::new(Arc::clone(&hasher)), Db::new(Arc::clone(&hasher))];
-        Model { seed, random, now: 1_700_000_000_000, hasher, keys, dbs, plain: Default::default() }
+        // Small ones, so that hashes are of each form.
+        let limits = Limits { hash_packed_entries: 5, hash_packed_value: 40, hash_seed: seed, ..Limits::default() };
+        Model { seed, random, now: 1_700_000_000_000, hasher, keys, limits, dbs, plain: Default::default() }
     }
 
     fn text(&mut self) -> Vec<u8> {
@@ -81,7 +135,8 @@ impl Model {
         let name = self.keys[at].clone();
         let hasher = Arc::clone(&self.hasher);
         let key = hasher.key(&name);
-        match self.random.below(12) {
+        match self.random.below(15) {
+            12..15 => self.edit_hash(db, key),
             0 | 1 => self.set(db, key),
             2 => self.append(db, key),
             3 => self.remove(db, key),
@@ -102,14 +157,14 @@ impl Model {
     /// Compares one key, and lets the database find it expired.
     fn get(&mut self, db: usize, key: Key<'_>) {
         let seed = self.seed;
-        let peeked = self.dbs[db].peek(key, self.now).map(|entry| (text_of(entry.value()), entry.expire_at()));
+        let peeked = self.dbs[db].peek(key, self.now).map(|entry| (seen(entry.value(), self.now), entry.expire_at()));
         let expire_at = self.dbs[db].expire_at(key, self.now);
         let got = self.dbs[db].get(key, self.now).map(|entry| {
             assert_eq!(entry.key(), key.bytes);
             assert_eq!(entry.access(), access_at(self.now));
-            (text_of(entry.value()), entry.expire_at())
+            (seen(entry.value(), self.now), entry.expire_at())
         });
-        let want = self.live(db, key).map(|plain| (plain.text.clone(), plain.expire_at));
+        let want = self.live(db, key).map(|plain| (plain.content.seen(self.now), plain.expire_at));
         assert_eq!(got, want, "seed {seed}");
         assert_eq!(peeked, want, "seed {seed}");
         assert_eq!(expire_at, want.map(|(_, at)| at), "seed {seed}");
@@ -120,7 +175,7 @@ impl Model {
         for (db, plain) in self.dbs.iter_mut().zip(&mut self.plain) {
             db.take_expired(|entry| {
                 let gone = plain.remove(entry.key()).expect("expired keys were there");
-                assert_eq!(text_of(entry.value()), gone.text);
+                assert_eq!(seen(entry.value(), self.now), gone.content.seen(self.now));
                 assert!(gone.expire_at.is_some_and(|at| at <= self.now), "seed {}", self.seed);
             });
         }
@@ -151,20 +206,25 @@ impl Model {
         let canonical =
             std::str::from_utf8(&text).ok().and_then(|t| t.parse::<i64>().ok().filter(|n| n.to_string() == t));
         assert!(stored.is_none_or(|int| int == canonical.is_some()), "seed {}", self.seed);
-        self.wrote(db, key, Some(Plain { text, expire_at }));
+        self.wrote(db, key, self::text(text, expire_at));
     }
 
     fn set_int(&mut self, db: usize, key: Key<'_>) {
         let n = self.random.next_u64() as i64;
         let expire_at = self.live(db, key).and_then(|plain| plain.expire_at);
         self.dbs[db].set_int(key, n, self.now);
-        self.wrote(db, key, Some(Plain { text: n.to_string().into_bytes(), expire_at }));
+        self.wrote(db, key, text(n.to_string().into_bytes(), expire_at));
     }
 
     fn append(&mut self, db: usize, key: Key<'_>) {
         let more = self.text();
-        let (mut text, expire_at) =
-            self.live(db, key).map(|plain| (plain.text.clone(), plain.expire_at)).unwrap_or_default();
+        let (mut text, expire_at) = match self.live(db, key) {
+            None => Default::default(),
+            Some(plain) => match plain.content.text() {
+                Some(text) => (text.to_vec(), plain.expire_at),
+                None => return,
+            },
+        };
         text.extend_from_slice(&more);
         if text.len() > 200_000 {
             text.truncate(3);
@@ -180,7 +240,62 @@ impl Model {
         if let Some(entry) = self.dbs[db].peek(key, now) {
             assert!(entry.is_raw() || matches!(entry.value(), Value::Object(_)), "seed {}", self.seed);
         }
-        self.wrote(db, key, Some(Plain { text, expire_at }));
+        self.wrote(db, key, self::text(text, expire_at));
+    }
+
+    /// Changes one or a few fields.
+    fn edit_hash(&mut self, db: usize, key: Key<'_>) {
+        let (seed, now, limits) = (self.seed, self.now, self.limits);
+        let (mut fields, expire_at) = match self.live(db, key).cloned() {
+            None => Default::default(),
+            Some(Plain { content: Content::Hash(fields), expire_at }) => (fields, expire_at),
+            Some(_) => {
+                let refused = self.dbs[db].edit(key, true, now, |_: &mut Hash| ());
+                assert_eq!(refused, Err(WrongType), "seed {seed}");
+                return self.get(db, key);
+            }
+        };
+        let changes: Vec<_> = (0..1 + self.random.below(3))
+            .map(|_| {
+                let field = format!("f{}", self.random.below(10)).into_bytes();
+                let at = self.random.one_in(2).then(|| self.moment());
+                let len = if self.random.one_in(20) { 200 } else { self.random.index(12) };
+                (self.random.below(4), field, self.random.bytes_of(b"0123456789", len), at)
+            })
+            .collect();
+        self.dbs[db]
+            .edit(key, true, now, |hash: &mut Hash| {
+                for (action, field, value, at) in &changes {
+                    let old = fields.get(field).map(|(_, at)| *at).filter(|at| at.is_none_or(|at| at > now));
+                    match action {
+                        0 => {
+                            assert_eq!(hash.remove(field, now), old.is_some(), "seed {seed}");
+                            fields.remove(field);
+                        }
+                        1 => {
+                            assert_eq!(hash.set_expire(field, *at, now, &limits), old.is_some(), "seed {seed}");
+                            if old.is_some() {
+                                fields.get_mut(field).expect("it is there").1 = *at;
+                            }
+                        }
+                        _ => {
+                            let ttl = at.map_or(if *action == 2 { Ttl::Keep } else { Ttl::Clear }, Ttl::At);
+                            let kept = old.flatten().filter(|_| *action == 2);
+                            let new = hash.set_with(field, value, ttl, now, &limits);
+                            assert_eq!(new, old.is_none(), "seed {seed}");
+                            fields.insert(field.clone(), (value.clone(), at.or(kept)));
+                        }
+                    }
+                }
+                hash.clear_if_gone(now);
+            })
+            .expect("a hash, or nothing");
+        let gone = fields.values().all(|(_, at)| at.is_some_and(|at| at <= now));
+        if gone && self.live(db, key).is_none() {
+            // Nothing was stored over an entry that may be due.
+            return self.get(db, key);
+        }
+        self.wrote(db, key, (!gone).then_some(Plain { content: Content::Hash(fields), expire_at }));
     }
 
     fn remove(&mut self, db: usize, key: Key<'_>) {
@@ -199,21 +314,22 @@ impl Model {
         };
         let (to_db, to) = (self.random.index(2), hasher.key(&name));
         let copies = self.random.one_in(2);
-        let was = self.live(db, key).map(|plain| (plain.text.clone(), plain.expire_at));
+        let (now, was) = (self.now, self.live(db, key).cloned());
         let value = if copies { self.dbs[db].copy(key, self.now) } else { self.dbs[db].take(key, self.now) };
-        assert_eq!(value.as_ref().map(|v| (text_of(v.value()), v.expire_at)), was, "seed {}", self.seed);
+        let moved = value.as_ref().map(|v| (seen(v.value(), now), v.expire_at));
+        assert_eq!(moved, was.as_ref().map(|p| (p.content.seen(now), p.expire_at)), "seed {}", self.seed);
         if !copies {
             self.wrote(db, key, None);
         }
         self.take_expired();
-        if let (Some(mut value), Some((text, mut expire_at))) = (value, was) {
+        if let (Some(mut value), Some(Plain { content, mut expire_at })) = (value, was) {
             if self.random.one_in(3) {
                 expire_at = self.random.one_in(2).then(|| self.moment());
                 value.expire_at = expire_at;
             }
             let existed = self.live(to_db, to).is_some();
             assert_eq!(self.dbs[to_db].insert(to, value, self.now), Old { existed }, "seed {}", self.seed);
-            self.wrote(to_db, to, Some(Plain { text, expire_at }));
+            self.wrote(to_db, to, Some(Plain { content, expire_at }));
         }
     }
 
@@ -250,10 +366,21 @@ impl Model {
             let mut budget = if enough { usize::MAX } else { self.random.index(20) };
             let mut rounds = 0;
             loop {
-                db.expire_due(self.now, &mut budget, &mut |entry| {
-                    let gone = plain.remove(entry.key()).expect("expired keys were there");
-                    assert_eq!(text_of(entry.value()), gone.text, "seed {}", self.seed);
-                    assert!(gone.expire_at.is_some_and(|at| at <= self.now), "seed {}", self.seed);
+                db.expire_due(self.now, &mut budget, &mut |due, entry| {
+                    let was = plain.get_mut(entry.key()).expect("what expires was there");
+                    assert_eq!(seen(entry.value(), self.now), was.content.seen(self.now), "seed {}", self.seed);
+                    match due {
+                        Due::Key => assert!(was.expire_at.is_some_and(|at| at <= self.now), "seed {}", self.seed),
+                        Due::Fields | Due::LastFields => {
+                            assert!(was.content.has_due(self.now), "seed {}: no field was due", self.seed);
+                            forget_removed(entry, &mut was.content);
+                        }
+                    }
+                    let gone = matches!(&was.content, Content::Hash(fields) if fields.is_empty());
+                    assert_eq!(gone, due == Due::LastFields, "seed {}", self.seed);
+                    if due != Due::Fields {
+                        plain.remove(entry.key());
+                    }
                 });
                 rounds += 1;
                 if !enough || db.next_due().is_none_or(|at| at > self.now) {
@@ -264,6 +391,8 @@ impl Model {
             if enough {
                 let late = plain.values().filter(|p| p.expire_at.is_some_and(|at| at <= self.now)).count();
                 assert_eq!(late, 0, "seed {}: due keys are left", self.seed);
+                let late = plain.values().filter(|p| p.content.has_due(self.now)).count();
+                assert_eq!(late, 0, "seed {}: due fields are left", self.seed);
             }
         }
     }
@@ -273,17 +402,24 @@ impl Model {
         let seed = self.seed;
         self.take_expired();
         for (db, plain) in self.dbs.iter_mut().zip(&self.plain) {
-            let (mut bytes, mut in_heap, mut ttl_keys, mut keys) = (0, 0, 0, BTreeSet::new());
+            let (mut bytes, mut in_heap, mut ttl_keys, mut timed, mut keys) = (0, 0, 0, 0, BTreeSet::new());
             db.table.for_each(|entry| {
                 let want = plain.get(entry.key()).unwrap_or_else(|| panic!("seed {seed}: a key that should be gone"));
-                assert_eq!((text_of(entry.value()), entry.expire_at()), (want.text.clone(), want.expire_at));
+                assert_eq!(seen(entry.value(), self.now), want.content.seen(self.now), "seed {seed}");
+                assert_eq!(entry.expire_at(), want.expire_at, "seed {seed}");
+                if let Value::Object(Object::Hash(hash)) = entry.value()
+                    && let Some(at) = hash.as_ref().next_due()
+                {
+                    assert!(entry.filed().is_some_and(|filed| filed.at <= at), "seed {seed}: fields nobody waits for");
+                }
+                timed += usize::from(entry.filed().is_some());
                 bytes += entry.bytes();
                 in_heap += usize::from(entry.alloc_bytes() <= BLOCK_MAX);
                 ttl_keys += usize::from(entry.expire_at().is_some());
                 assert!(keys.insert(entry.key().to_vec()), "seed {seed}: a key twice");
             });
             assert_eq!((keys.len(), db.len(), db.ttl_keys()), (plain.len(), plain.len(), ttl_keys), "seed {seed}");
-            assert_eq!(db.counts.bytes, bytes, "seed {seed}");
+            assert_eq!((db.counts.bytes, db.counts.timed), (bytes, timed), "seed {seed}");
             assert_eq!(db.heap.blocks(), in_heap, "seed {seed}: an entry was not given back");
             let (mut cursor, mut seen) = (0, BTreeSet::new());
             loop {
@@ -306,11 +442,29 @@ impl Model {
     }
 }
 
-fn text_of(value: Value<'_>) -> Vec<u8> {
+/// What is visible of a stored value.
+fn seen(value: Value<'_>, now: UnixMs) -> Seen {
     match value {
-        Value::Int(n) => n.to_string().into_bytes(),
-        Value::Bytes(bytes) => bytes.to_vec(),
-        Value::Object(Object::Str(text)) => text.clone(),
-        Value::Packed(..) | Value::Object(_) => unreachable!("only strings are stored here"),
+        Value::Int(n) => Seen::Text(n.to_string().into_bytes()),
+        Value::Bytes(bytes) => Seen::Text(bytes.to_vec()),
+        Value::Object(Object::Str(text)) => Seen::Text(text.clone()),
+        Value::Packed(..) | Value::Object(_) => {
+            let hash = Hash::view(value).expect("strings and hashes are stored here");
+            let fields = hash.iter(now).map(|(field, value)| {
+                let field = field.to_vec();
+                let at = hash.expire_at(&field, now).expect("it is there");
+                (field, (value.to_vec(), at))
+            });
+            Seen::Hash(fields.collect())
+        }
+    }
+}
+
+/// Fields were removed: takes them out of the plain ones, too.
+fn forget_removed(entry: EntryRef<'_>, content: &mut Content) {
+    if let (Content::Hash(fields), Some(hash)) = (content, Hash::view(entry.value())) {
+        // At moment 0 no field is due.
+        fields.retain(|field, _| hash.contains(field, 0));
+        assert_eq!(fields.len(), hash.len());
     }
 }

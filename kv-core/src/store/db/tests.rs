@@ -35,7 +35,7 @@ impl Fixture {
 
     fn expire_due(&mut self, now: UnixMs, mut budget: usize) -> Vec<String> {
         let mut expired = Vec::new();
-        self.db.expire_due(now, &mut budget, &mut |entry| {
+        self.db.expire_due(now, &mut budget, &mut |_, entry| {
             expired.push(String::from_utf8_lossy(entry.key()).into_owned());
         });
         expired

@@ -37,7 +37,7 @@ impl Worker {
         if let Some(shard) = self.shard.as_mut() {
             let mut budget = EXPIRE_BUDGET;
             // Nothing follows from an expiry yet but the shard's own count.
-            shard.expire_due(self.now, &mut budget, |_, _| {});
+            shard.expire_due(self.now, &mut budget, |_, _, _| {});
             shard.take_expired(|_, _| {});
             garbage.append(&mut shard.take_garbage());
         }
