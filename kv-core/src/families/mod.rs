@@ -11,6 +11,7 @@ use crate::structs::packed::Item;
 pub mod bitmap;
 pub mod connection;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
@@ -35,6 +36,7 @@ pub const ALL: &[&[CommandSpec]] = &[
     set::ROWS,
     sort::ROWS,
     sorted_set::ROWS,
+    geo::ROWS,
     stream::ROWS,
     connection::ROWS,
     server::ROWS,

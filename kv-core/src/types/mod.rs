@@ -3,6 +3,7 @@
 //! Where a form is Redis's own (a HyperLogLog is a string that clients may copy), it is the same byte for byte.
 
 pub mod bits;
+pub mod geo;
 pub mod hash;
 pub mod hll;
 pub mod lcs;
