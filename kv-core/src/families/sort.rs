@@ -15,7 +15,7 @@ use crate::resp::{Reply, number};
 use crate::store::{Key, KeyHasher, Object, Value};
 use crate::structs::packed::Item;
 use crate::types::list::{End, List};
-use crate::types::{Hash, Set};
+use crate::types::{Hash, Set, ZSet};
 use Outcome::Done;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -226,7 +226,9 @@ fn elements<'s>(ctx: &'s Ctx, key: Key<'_>, backwards: bool) -> Result<(Vec<Item
     if let Ok(set) = ctx.peek::<Set>(key) {
         return Ok((set.map(|set| set.iter().collect()).unwrap_or_default(), true));
     }
-    Err(CommandError::WrongType)
+    let Some(zset) = ctx.peek::<ZSet>(key)? else { return Ok((Vec::new(), false)) };
+    let ranks = if backwards { zset.iter_back(0..zset.len()) } else { zset.all() };
+    Ok((ranks.map(|(member, _)| member).collect(), false))
 }
 
 /// The elements that a request asks for, in its order.

@@ -115,3 +115,17 @@ fn what_compares_equal_keeps_its_order() {
         [\"d\" \"a\"]",
     );
 }
+
+#[test]
+fn a_sorted_set_keeps_the_order_of_its_scores_when_it_is_not_sorted() {
+    session(
+        "> ZADD z 3 1 2 3 1 2
+        :3
+        > SORT z
+        [\"1\" \"2\" \"3\"]
+        > SORT z BY nosort
+        [\"2\" \"3\" \"1\"]
+        > SORT z BY nosort DESC LIMIT 0 2
+        [\"1\" \"3\"]",
+    );
+}
