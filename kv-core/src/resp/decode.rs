@@ -159,6 +159,9 @@ impl Decoder {
         if self.unfinished {
             return self.resume(input, limits, args);
         }
+        if let Some(consumed) = short_request(input, limits, args) {
+            return Ok(Decoded::Request { consumed });
+        }
         let held = args.len();
         let mut progress = Progress::default();
         let decoded = advance(input, &mut progress, self.guest, limits, args);
@@ -210,6 +213,35 @@ impl Decoder {
     pub fn set_guest(&mut self, guest: bool) {
         self.guest = guest;
     }
+}
+
+/// Most requests are arrays of few and short arguments, and are there as a whole: reads one and returns its length. `None`
+/// if it is anything else, good or bad; `args` is as it was then.
+#[inline(always)]
+fn short_request(input: &[u8], limits: &Limits, args: &mut Vec<Arg>) -> Option<usize> {
+    const ARGS: usize = 8;
+    const BULK: usize = 99;
+    let [b'*', count @ b'1'..=b'8', b'\r', _, ..] = *input else { return None };
+    if limits.args < ARGS || limits.bulk < BULK {
+        return None;
+    }
+    let mut found = [Arg { start: 0, len: 0 }; ARGS];
+    let found = &mut found[..usize::from(count - b'0')];
+    let mut at = 4;
+    for arg in &mut *found {
+        let (len, start) = match *input.get(at..at + 5)? {
+            [b'$', ones @ b'0'..=b'9', b'\r', _, _] => (ones - b'0', at + 4),
+            [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _] => ((tens - b'0') * 10 + (ones - b'0'), at + 5),
+            _ => return None,
+        };
+        *arg = Arg { start: start as u32, len: u32::from(len) };
+        at = start + usize::from(len) + 2;
+    }
+    if at > input.len() {
+        return None;
+    }
+    args.extend_from_slice(found);
+    Some(at)
 }
 
 /// Goes on from `progress` to the end of a request or of the input.
