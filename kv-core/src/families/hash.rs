@@ -3,8 +3,8 @@
 //! How a hash is kept (`types::hash`) no command here knows. An empty hash is never stored: who takes the last field
 //! takes the key. A field that is due is missing, for every command, from its millisecond on.
 
-use super::reply_item;
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
+use super::{Drawn, reply_item};
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
 };
@@ -377,14 +377,12 @@ fn hrandfield(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outco
         return Ok(Done);
     };
     let live = hash.live(now);
-    let drawn = match usize::try_from(count) {
-        Ok(count) => count.min(live),
-        Err(_) if live == 0 => 0,
-        Err(_) => count.unsigned_abs() as usize,
-    };
+    let several = count.is_negative() && live > 0;
+    let (limit, draws) = Drawn::begin(reply, if several { count } else { 0 })?;
+    let drawn = if several { draws } else { live.min(count.max(0) as usize) };
     let pairs = with_values && reply.proto() == Proto::Resp3;
     reply.array(if with_values && !pairs { 2 * drawn } else { drawn });
-    let show = |field: Item<'_>, value: Item<'_>| {
+    let mut show = |field: Item<'_>, value: Item<'_>| {
         if pairs {
             reply.array(2);
         }
@@ -392,11 +390,15 @@ fn hrandfield(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outco
         if with_values {
             reply_item(reply, value);
         }
+        limit.has_room(reply)
     };
-    if count < 0 {
+    if several {
         hash.draw(drawn, &mut random, now, show);
+        limit.end(reply)?;
     } else {
-        hash.sample(drawn, &mut random, now, show);
+        hash.sample(drawn, &mut random, now, |field, value| {
+            show(field, value);
+        });
     }
     Ok(Done)
 }

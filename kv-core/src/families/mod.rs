@@ -42,6 +42,51 @@ pub const ALL: &[&[CommandSpec]] = &[
     server::ROWS,
 ];
 
+/// How often HRANDFIELD, SRANDMEMBER and ZRANDMEMBER draw at most for a negative count.
+const DRAWS_MAX: u64 = 1 << 24;
+
+/// Bytes of what they draw at most, by a whole element more.
+const DRAWN_BYTES_MAX: usize = if cfg!(test) { 1 << 20 } else { 512 << 20 };
+
+/// A reply of elements drawn again and again. However small a value is, a count may ask for more than there is memory,
+/// and for as long a turn; beyond the two limits it is refused.
+pub(crate) struct Drawn {
+    from: usize,
+}
+
+impl Drawn {
+    /// Begins a reply, and tells how often to draw for a negative count.
+    ///
+    /// Errors: out of range.
+    pub fn begin(reply: &mut Reply, count: i64) -> Result<(Drawn, usize), CommandError> {
+        match count.unsigned_abs() {
+            draws @ ..=DRAWS_MAX => Ok((Drawn { from: reply.out().len() }, draws as usize)),
+            _ => Err(Drawn::too_much()),
+        }
+    }
+
+    /// Whether another element may be added. If not, `end` fails, and it does not matter what is added still.
+    #[inline]
+    pub fn has_room(&self, reply: &mut Reply) -> bool {
+        reply.out().len() - self.from <= DRAWN_BYTES_MAX
+    }
+
+    /// Ends the reply.
+    ///
+    /// Errors: out of range; nothing is left of the reply then.
+    pub fn end(self, reply: &mut Reply) -> Result<(), CommandError> {
+        if self.has_room(reply) {
+            return Ok(());
+        }
+        reply.out().truncate(self.from);
+        Err(Drawn::too_much())
+    }
+
+    fn too_much() -> CommandError {
+        CommandError::err("value is out of range")
+    }
+}
+
 /// The bytes of a string value; `digits` has room for those of an integer.
 ///
 /// Errors: WRONGTYPE.
@@ -128,3 +173,6 @@ pub(crate) fn prefetch_groups<'a, T: Copy>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

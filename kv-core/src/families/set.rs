@@ -3,8 +3,8 @@
 //! What a set looks like inside (`types::set`) no command here knows. An empty set is never stored: who takes the last
 //! member takes the key. Commands over several sets treat a missing key as an empty one.
 
-use super::reply_item;
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
+use super::{Drawn, reply_item};
 use crate::command::{
     Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
     Outcome, StoreFn, row,
@@ -327,9 +327,13 @@ fn srandmember(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outc
             set.sample(count, &mut random, |member| reply_item(reply, member));
         }
         Err(_) => {
-            let count = if set.is_empty() { 0 } else { count.unsigned_abs() };
-            reply.array(count as usize);
-            set.draw(count, &mut random, |member| reply_item(reply, member));
+            let (limit, draws) = Drawn::begin(reply, if set.is_empty() { 0 } else { count })?;
+            reply.array(draws);
+            set.draw(draws as u64, &mut random, |member| {
+                reply_item(reply, member);
+                limit.has_room(reply)
+            });
+            limit.end(reply)?;
         }
     }
     Ok(Done)

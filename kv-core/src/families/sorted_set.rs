@@ -4,8 +4,8 @@
 //! last member takes the key. Here are the rows and what concerns single members; ranges are in `range`, commands over
 //! several sets in `combine`.
 
-use super::reply_item;
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
+use super::{Drawn, reply_item};
 use crate::command::{
     Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
     Outcome, StoreFn, row,
@@ -530,15 +530,22 @@ fn zrandmember(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outc
         );
         return Ok(Done);
     }
-    let draws = if zset.is_empty() { 0 } else { count.unsigned_abs() as usize };
-    let chosen = (0..draws).map_while(|_| zset.random(&mut random));
+    let (limit, draws) = Drawn::begin(reply, if zset.is_empty() { 0 } else { count })?;
+    let mut chosen = (0..draws).map_while(|_| zset.random(&mut random));
     if with_scores {
         reply.pairs(draws);
-        chosen.for_each(|(member, score)| put_pair(reply, member, score));
+        chosen.all(|(member, score)| {
+            put_pair(reply, member, score);
+            limit.has_room(reply)
+        });
     } else {
         reply.array(draws);
-        chosen.for_each(|(member, _)| reply_item(reply, member));
+        chosen.all(|(member, _)| {
+            reply_item(reply, member);
+            limit.has_room(reply)
+        });
     }
+    limit.end(reply)?;
     Ok(Done)
 }
 

@@ -314,18 +314,19 @@ impl<'a> HashRef<'a> {
         }
     }
 
-    /// `count` fields chosen at random, each time among all.
-    pub fn draw(self, count: usize, random: &mut Random, now: UnixMs, mut f: impl FnMut(Item<'a>, Item<'a>)) {
+    /// `count` fields chosen at random, each time among all, as long as `f` wants more.
+    pub fn draw(self, count: usize, random: &mut Random, now: UnixMs, mut f: impl FnMut(Item<'a>, Item<'a>) -> bool) {
         match self {
             // One walk instead of one for each.
             HashRef::Packed(packed) if count > 1 && !packed.is_empty() => {
                 let all: Vec<_> = pairs(packed).collect();
-                for _ in 0..count {
-                    let (field, value) = all[random.index(all.len())];
-                    f(field, value);
-                }
+                let mut chosen = (0..count).map(|_| all[random.index(all.len())]);
+                chosen.all(|(field, value)| f(field, value));
             }
-            _ => (0..count).map_while(|_| self.random(random, now)).for_each(|(field, value)| f(field, value)),
+            _ => {
+                let mut chosen = (0..count).map_while(|_| self.random(random, now));
+                chosen.all(|(field, value)| f(field, value));
+            }
         }
     }
 

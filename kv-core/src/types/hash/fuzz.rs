@@ -146,6 +146,7 @@ impl Model {
         self.hash.as_ref().draw(count, &mut self.random, now, |field, value| {
             known(field, value);
             drawn += 1;
+            true
         });
         assert_eq!(drawn, if plain.is_empty() { 0 } else { count }, "seed {seed}");
         let one = self.hash.as_ref().random(&mut self.random, now);

@@ -100,6 +100,7 @@ fn sample(set: SetRef<'_>, plain: &Plain, random: &mut Random, seed: u64) {
     set.draw(count as u64, random, |member| {
         assert!(plain.contains(&member.to_vec()), "seed {seed}");
         drawn += 1;
+        true
     });
     assert_eq!(drawn, if plain.is_empty() { 0 } else { count }, "seed {seed}");
     let one = set.random(random).map(Member::to_vec);

@@ -48,18 +48,19 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// Calls `f` so many times for a member chosen at random, the same ones again and again; not at all for an empty set.
+    /// Calls `f` so many times for a member chosen at random, the same ones again and again, as long as it wants more; not at
+    /// all for an empty set.
     ///
     /// Cost: O(count), and O(n) if the set is packed.
-    pub fn draw(self, count: u64, random: &mut Random, mut f: impl FnMut(Member<'a>)) {
+    pub fn draw(self, count: u64, random: &mut Random, mut f: impl FnMut(Member<'a>) -> bool) {
         if self.is_empty() {
             return;
         }
         if let SetRef::Packed(packed) = self {
             let members: Vec<Member<'a>> = packed.iter().collect();
-            (0..count).for_each(|_| f(members[random.index(members.len())]));
+            (0..count).all(|_| f(members[random.index(members.len())]));
         } else {
-            (0..count).for_each(|_| f(self.random(random).expect("it is not empty")));
+            (0..count).all(|_| f(self.random(random).expect("it is not empty")));
         }
     }
 

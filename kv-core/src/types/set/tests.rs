@@ -96,7 +96,10 @@ fn every_sample_and_every_pop_is_equally_likely() {
         let (rounds, part) = (4_000, set.len() / 5);
         for _ in 0..rounds {
             set.as_ref().sample(part, &mut random, |member| *sampled.entry(member.to_vec()).or_insert(0) += 1);
-            set.as_ref().draw(part as u64, &mut random, |member| *drawn.entry(member.to_vec()).or_insert(0) += 1);
+            set.as_ref().draw(part as u64, &mut random, |member| {
+                *drawn.entry(member.to_vec()).or_insert(0) += 1;
+                true
+            });
             let mut rest = set.clone();
             rest.pop_many(part - 1, &mut random, |member| *popped.entry(member.to_vec()).or_insert(0) += 1);
             rest.pop(&mut random, |member| *popped.entry(member.to_vec()).or_insert(0) += 1);
