@@ -223,6 +223,7 @@ impl Stream {
 
     /// Sets the last id, which must not be below that of an entry.
     pub fn set_last_id(&mut self, id: StreamId) {
+        self.nodes.forget_dead_behind(id);
         self.last_id = id;
     }
 

@@ -527,9 +527,10 @@ impl ClaimOptions {
             } else if args.keyword("JUSTID") {
                 options.just_id = true;
             } else if more && args.keyword("IDLE") {
-                options.delivered_at = now.saturating_sub(number(args, "IDLE")?.max(0) as u64);
+                // A moment before 1970, or one that has not come yet, stands for the present.
+                let idle = u64::try_from(number(args, "IDLE")?).unwrap_or(0);
+                options.delivered_at = now.checked_sub(idle).unwrap_or(now);
             } else if more && args.keyword("TIME") {
-                // A moment that is none, or has not come yet, is the present.
                 options.delivered_at = u64::try_from(number(args, "TIME")?).unwrap_or(now).min(now);
             } else if more && args.keyword("RETRYCOUNT") {
                 options.deliveries = u64::try_from(number(args, "RETRYCOUNT")?).ok();

@@ -147,8 +147,9 @@ pub struct Group {
     /// How many of all entries ever added were read up to there; none when that cannot be told.
     pub entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
-    /// A place that is free is taken by the next consumer.
     consumers: Vec<Option<Consumer>>,
+    /// Places of consumers that are gone, for those to come.
+    free: Vec<ConsumerNo>,
     numbers: BTreeMap<Box<[u8]>, ConsumerNo>,
     name_bytes: usize,
 }
@@ -205,18 +206,11 @@ impl Group {
             return None;
         }
         let consumer = Consumer { name: name.into(), seen_at: now, active_at: None, pending: BTreeSet::new() };
-        let number = match self.consumers.iter().position(Option::is_none) {
-            // Free places are looked for only if there are some.
-            Some(free) if self.numbers.len() < self.consumers.len() => {
-                self.consumers[free] = Some(consumer);
-                free
-            }
-            _ => {
-                self.consumers.push(Some(consumer));
-                self.consumers.len() - 1
-            }
-        };
-        let number = ConsumerNo(number as u32);
+        let number = self.free.pop().unwrap_or(ConsumerNo(self.consumers.len() as u32));
+        if number.0 as usize == self.consumers.len() {
+            self.consumers.push(None);
+        }
+        self.consumers[number.0 as usize] = Some(consumer);
         self.numbers.insert(name.into(), number);
         self.name_bytes += name.len();
         Some(number)
@@ -242,6 +236,7 @@ impl Group {
             self.pending.remove(id);
         });
         self.name_bytes -= name.len();
+        self.free.push(number);
         Some(consumer.pending.len())
     }
 
@@ -274,6 +269,8 @@ impl Group {
 
     fn check(&self) {
         assert_eq!(self.consumers.iter().flatten().count(), self.numbers.len());
+        assert_eq!(self.consumers.len() - self.free.len(), self.numbers.len());
+        assert!(self.free.iter().all(|number| self.consumers[number.0 as usize].is_none()));
         let mut own = 0;
         for (name, &number) in &self.numbers {
             let consumer = self.consumer(number);

@@ -4,7 +4,7 @@
 //! Nodes   chunk chunk chunk ...            deque of deques: 128 nodes a chunk, so that no growth ever moves them all
 //! Node    first id | bytes | slots         slots[i]: where entry i begins (30 bits), OWN, DELETED
 //! bytes   master entry entry ...
-//! master  count  (len field)*count                       the fields of the node's first entry
+//! master  count  (len field)*count                       the fields of the node's first entry; none if they are long
 //! entry   ms seq (len value)*count                       fields as in the master
 //!         ms seq count (len field len value)*count       OWN: fields of its own
 //! ```
@@ -32,6 +32,9 @@ const OFFSET: u32 = OWN - 1;
 /// No entry is added to a node with more bytes, whatever the limits: offsets are to fit.
 const NODE_BYTES_MAX: usize = OFFSET as usize;
 
+/// Fields that are longer together are no master, for its entry is to begin where an offset can tell.
+const MASTER_BYTES_MAX: usize = 1 << 20;
+
 /// When a node is full; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeLimits {
@@ -52,13 +55,15 @@ impl Node {
     fn new<'p>(
         id: StreamId,
         count: usize,
-        pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>,
+        pairs: impl Iterator<Item = (&'p [u8], &'p [u8])> + Clone,
         room: (usize, usize),
     ) -> Node {
         let mut node =
             Node { first: id, bytes: Vec::with_capacity(room.0), slots: Vec::with_capacity(room.1), live: 0 };
+        let size: usize = pairs.clone().map(|(field, _)| field.len()).sum();
+        let count = if size > MASTER_BYTES_MAX { 0 } else { count };
         put_number(&mut node.bytes, count as u64);
-        pairs.for_each(|(field, _)| put_bytes(&mut node.bytes, field));
+        pairs.take(count).for_each(|(field, _)| put_bytes(&mut node.bytes, field));
         node
     }
 
@@ -338,6 +343,16 @@ impl Nodes {
             self.compact_if_worth(place);
         }
         u64::from(before - left)
+    }
+
+    /// Makes ids above `id` possible again, when deleted entries at the end have such ones and no living one has.
+    pub fn forget_dead_behind(&mut self, id: StreamId) {
+        let Some(node) = self.chunks.back_mut().and_then(VecDeque::back_mut) else { return };
+        if node.last_id() > id {
+            let before = node.heap_bytes();
+            node.compact();
+            self.bytes = self.bytes + node.heap_bytes() - before;
+        }
     }
 
     /// Living entries of the first node, and its last id, deleted or not.

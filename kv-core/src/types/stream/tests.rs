@@ -99,6 +99,37 @@ fn a_node_that_is_more_dead_than_alive_gives_its_bytes_back() {
 }
 
 #[test]
+fn an_id_below_deleted_ones_can_be_the_last_and_is_built_upon() {
+    let mut stream = counted(10);
+    (6..=10).for_each(|ms| assert!(stream.delete(id(ms, 0))));
+    stream.set_last_id(id(5, 7));
+    stream.append(id(6, 0), 1, 6, [(&b"a"[..], &b"value"[..])].into_iter(), LIMITS);
+    stream.append(id(7, 0), 1, 6, [(&b"a"[..], &b"value"[..])].into_iter(), LIMITS);
+    stream.check();
+    assert_eq!(ids(stream.range(id(5, 1), id(6, 9))), [6]);
+    assert!(stream.delete(id(6, 0)) && stream.get(id(7, 0)).is_some());
+}
+
+#[test]
+fn an_entry_with_long_fields_keeps_them_for_itself() {
+    let long = vec![b'f'; 600 << 10];
+    let none = NodeLimits { bytes: 0, entries: 0 };
+    let mut stream = Stream::new();
+    for ms in 1..=2 {
+        let pairs = [(&long[..], &b"a"[..]), (&long[..], &b"b"[..])];
+        stream.append(id(ms, 0), 2, 2 * long.len() + 2, pairs.into_iter(), none);
+    }
+    stream.append(id(3, 0), 1, 6, [(&b"field"[..], &b"c"[..])].into_iter(), none);
+    stream.check();
+    assert_eq!(stream.nodes(), 1);
+    let values = |ms| stream.get(id(ms, 0)).expect("it was added").pairs().collect::<Vec<_>>();
+    assert_eq!(values(2), [(&long[..], &b"a"[..]), (&long[..], &b"b"[..])]);
+    assert_eq!(values(3), [(&b"field"[..], &b"c"[..])]);
+    // Its first entry begins where an offset can tell, however long fields are.
+    assert!(stream.bytes() > 4 * long.len());
+}
+
+#[test]
 fn trimming_to_a_length_keeps_the_newest() {
     let exact = Trim { to: TrimTo::MaxLen(150), approximate: false, limit: 0 };
     let mut stream = counted(1_000);
@@ -175,4 +206,19 @@ fn pending_entries_belong_to_one_consumer_at_a_time() {
         assert!(group.acknowledge(id(2, 0)) && !group.acknowledge(id(2, 0)));
     });
     stream.check();
+}
+
+#[test]
+fn places_of_consumers_that_are_gone_are_taken_again() {
+    let mut groups = Groups::default();
+    assert!(groups.create(b"g", StreamId::MIN, None));
+    groups.edit(b"g", |group| {
+        let [a, b, c] = [b"a", b"b", b"c"].map(|name| group.create(name, 1).expect("a new name"));
+        assert_eq!((group.delete(b"a"), group.delete(b"b")), (Some(0), Some(0)));
+        let [d, e, f] = [b"d", b"e", b"f"].map(|name| group.create(name, 2).expect("a new name"));
+        assert_eq!((d, e), (b, a));
+        assert!(f != c && group.find(b"c") == Some(c));
+        assert_eq!(group.each_consumer().map(Consumer::name).collect::<Vec<_>>(), [b"c", b"d", b"e", b"f"]);
+    });
+    groups.check();
 }
