@@ -117,7 +117,8 @@ impl<'a> Query<'a> {
                     }
                     // Redis does not look at these words then.
                     None => {
-                        (args.next()?, args.next()?);
+                        args.next()?;
+                        args.next()?;
                     }
                 }
             }
