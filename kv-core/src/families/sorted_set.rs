@@ -331,6 +331,12 @@ fn zadd(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
 /// Effect: event `zincr`, when the score is another one.
 fn zincrby(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let key = args.key()?;
+    // Redis reads it as ZADD, where one of the two words would be an option.
+    let after = AddOptions::parse(&mut args.fork());
+    let has_option = after.count_changed || after.rule != Rule::default();
+    if has_option {
+        return Err(CommandError::Syntax);
+    }
     let rule = Rule { increment: true, ..Rule::default() };
     add(ctx, key, args, AddOptions { rule, count_changed: false }, reply)
 }
