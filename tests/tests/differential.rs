@@ -18,7 +18,7 @@ use kv_tests::redis::Redis;
 use kv_tests::requests::{DATABASES, Grammar, KNOWN, Step, agree, look_by_type, setting, shortest};
 
 /// Requests in all, over both protocols and both numbers of shards.
-const COMMANDS: u64 = 240_000;
+const COMMANDS: u64 = 400_000;
 /// Cases with a difference that each of them tells.
 const FOUND_MAX: usize = 4;
 /// The longest pipeline.

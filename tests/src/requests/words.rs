@@ -15,7 +15,9 @@ struct Pool {
     look: &'static str,
 }
 
-const STRINGS: &[&[u8]] = &[b"a", b"b", b"{t}c", b"{t}d", b"\0\xff\r\n", &[b'k'; 300]];
+const STRINGS: &[&[u8]] = &[b"a", b"b", b"{t}c", b"{t}d", b"\xff\0\r\n", &[b'k'; 300]];
+
+const LEX: &[&[u8]] = &[b"lex", b"{t}lex"];
 
 const POOLS: &[Pool] = &[
     Pool { groups: &[Group::String, Group::Bitmap], keys: STRINGS, look: "GET KEY" },
@@ -28,6 +30,8 @@ const POOLS: &[Pool] = &[
         look: "ZRANGE KEY 0 -1 WITHSCORES",
     },
     Pool { groups: &[Group::Stream], keys: &[b"x", b"{t}x", b"x2"], look: "XRANGE KEY - +" },
+    // Members of one score: no other command changes them, since ranges by member mean nothing among different scores.
+    Pool { groups: &[], keys: LEX, look: "ZRANGE KEY 0 -1 WITHSCORES" },
     Pool { groups: &[Group::Hyperloglog], keys: &[b"h1", b"h2", b"{t}h"], look: "GET KEY" },
 ];
 
@@ -44,6 +48,8 @@ pub const BEGIN: &[&str] = &[
     "HSET {t}hash 1 one",
     "ZADD z 1 a 2 b 2.5 c 2.5 d -1 1",
     "ZADD {t}z 3 a 1 1 0 2",
+    "ZADD lex 0 a 0 b 0 c 0 m2 0 m5 0 1",
+    "ZADD {t}lex 5 a 5 b",
     "GEOADD geo 13.361389 38.115556 a 15.087269 37.502669 b",
     "XADD x 1-1 a 1 b 2",
     "XADD x 5-0 a 3",
@@ -67,7 +73,12 @@ fn pool_of(group: Group, random: &mut Random) -> &'static Pool {
     let own = POOLS.iter().find(|pool| pool.groups.contains(&group));
     match own {
         Some(pool) if !random.one_in(20) => pool,
-        _ => &POOLS[random.index(POOLS.len())],
+        _ => loop {
+            let pool = &POOLS[random.index(POOLS.len())];
+            if !pool.groups.is_empty() {
+                return pool;
+            }
+        },
     }
 }
 
@@ -177,7 +188,7 @@ impl Sentence<'_> {
             return 1;
         }
         // XREAD wants as many ids as keys.
-        if argument.name == "id" && self.keys > 1 {
+        if argument.name == "id" && self.row.full_name.starts_with("xread") {
             return self.keys as u64;
         }
         let has_key =
@@ -343,7 +354,7 @@ impl Sentence<'_> {
     fn bounds(&mut self) {
         const SCORES: Words =
             (&["-inf", "+inf", "0", "1", "(1", "2", "(2", "3", "2.5", "(2.5", "1e3"], &["(-inf", "x", "(", "nan", ""]);
-        const LEX: Words =
+        const BYTES: Words =
             (&["-", "+", "[a", "(a", "[b", "(c", "[m2", "(m5", "[1"], &["[", "(", "x", "", "[\u{ff}", "-a"]);
         let at = match self.row.full_name.as_str() {
             "zrangestore" => 3,
@@ -353,13 +364,16 @@ impl Sentence<'_> {
         };
         let name = self.row.full_name.as_str();
         let says = |word: &[u8]| self.words.iter().any(|other| other.eq_ignore_ascii_case(word));
-        let pool = if name.contains("lex") || says(b"BYLEX") {
-            LEX
-        } else if says(b"BYSCORE") || !name.starts_with("zrange") || name == "zrangebyscore" {
-            SCORES
-        } else {
-            return;
+        let by_member = name.contains("lex") || says(b"BYLEX");
+        let by_score = says(b"BYSCORE") || !name.starts_with("zrange") || name == "zrangebyscore";
+        let pool = match (by_member, by_score) {
+            (true, _) => BYTES,
+            (false, true) => SCORES,
+            (false, false) => return,
         };
+        if by_member {
+            self.words[at - 1] = LEX[self.random.index(LEX.len())].to_vec();
+        }
         for word in self.words[at..].iter_mut().take(2) {
             *word = mostly(pool, self.random).into();
         }
@@ -370,7 +384,8 @@ impl Sentence<'_> {
 fn member(random: &mut Random) -> Vec<u8> {
     const ODD: &[&str] = &[
         "",
-        "\0\u{ff}",
+        // (Redis's SORT sees what is in front of the zero: no number, and no other member.)
+        "yy\0\u{ff}",
         "\r\n",
         "1.5",
         "01",
@@ -390,13 +405,13 @@ fn member(random: &mut Random) -> Vec<u8> {
 }
 
 /// What makes a request wrong, or another one.
-pub fn damage(words: &mut Vec<Vec<u8>>, name_words: usize, random: &mut Random) {
+pub fn damage(words: &mut Vec<Vec<u8>>, row: &Row, random: &mut Random) {
     const ODD: &[&str] = &[
+        "+1",
+        " 1",
         "",
         "abc",
         "1.5",
-        "+1",
-        " 1",
         "NX",
         "XX",
         "GT",
@@ -411,15 +426,18 @@ pub fn damage(words: &mut Vec<Vec<u8>>, name_words: usize, random: &mut Random) 
         "9223372036854775808",
         "18446744073709551616",
     ];
+    // Redis reads ids as C reads numbers, blanks and signs in front included.
+    let odd = if row.spec.group == Group::Stream { &ODD[2..] } else { ODD };
+    let name_words = row.name_words;
     let last = words.len();
     let at = name_words + random.index(last - name_words + 1);
     match random.below(4) {
         0 if at < last => drop(words.remove(at)),
-        1 if at < last => words[at] = pick(ODD, random).into(),
+        1 if at < last => words[at] = pick(odd, random).into(),
         2 if last - name_words >= 2 => {
             let other = name_words + random.index(last - name_words);
             words.swap(at.min(last - 1), other);
         }
-        _ => words.insert(at, pick(ODD, random).into()),
+        _ => words.insert(at, pick(odd, random).into()),
     }
 }
