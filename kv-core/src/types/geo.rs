@@ -59,6 +59,18 @@ pub struct Search {
     pub shape: Shape,
 }
 
+/// A score as the bits of a geohash. Scores that were never places become what C makes of them on x86-64.
+fn bits_of(score: f64) -> u64 {
+    const SIGNED_END: f64 = (1u64 << 63) as f64;
+    if score < SIGNED_END {
+        score as i64 as u64
+    } else if score < 2.0 * SIGNED_END {
+        score as u64
+    } else {
+        0
+    }
+}
+
 /// Spreads the bits of a number so that there is a 0 behind each.
 fn spread(half: u32) -> u64 {
     let mut bits = u64::from(half);

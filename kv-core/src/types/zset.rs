@@ -212,13 +212,10 @@ impl ZSet {
     }
 
     /// One of members that come in order and are different.
-    pub fn from_sorted<'m>(sorted: impl Iterator<Item = (Member<'m>, f64)> + Clone, limits: &Limits) -> ZSet {
-        let (mut longest, mut count) = (0, 0);
-        sorted.clone().for_each(|(member, _)| {
-            longest = longest.max(member.len());
-            count += 1;
-        });
-        if !fits(longest, count, limits) {
+    pub fn from_sorted<'m>(sorted: impl ExactSizeIterator<Item = (Member<'m>, f64)> + Clone, limits: &Limits) -> ZSet {
+        let count = sorted.len();
+        let fits = |longest| fits(longest, count, limits);
+        if !fits(0) || !fits(sorted.clone().map(|(member, _)| member.len()).max().unwrap_or(0)) {
             return ZSet::Ordered(Box::new(Ordered::from_sorted(sorted, limits)));
         }
         let mut packed = Packed::new();

@@ -325,8 +325,15 @@ enum Told {
     Arrays,
 }
 
-/// Takes up to `count` members out of one that exists and tells them; those from the upper end descending.
-fn pop(ctx: &mut Ctx, key: Key<'_>, end: End, count: usize, told: Told, reply: &mut Reply) -> Result<(), CommandError> {
+/// Takes up to `count` members out and tells them; those from the upper end descending. Says whether there is such a key.
+fn pop(
+    ctx: &mut Ctx,
+    key: Key<'_>,
+    end: End,
+    count: usize,
+    told: Told,
+    reply: &mut Reply,
+) -> Result<bool, CommandError> {
     let popped = ctx.edit::<ZSet, _>(key, |zset, _| {
         let len = zset.len();
         let count = count.min(len);
@@ -356,7 +363,7 @@ fn pop(ctx: &mut Ctx, key: Key<'_>, end: End, count: usize, told: Told, reply: &
     if let Some((1.., gone)) = popped {
         wrote_less(ctx, key, end.event(), gone);
     }
-    Ok(())
+    Ok(popped.is_some())
 }
 
 pub(super) fn zpopmin(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
@@ -382,10 +389,8 @@ fn pop_one_key(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply, end: End) -> H
         }
         Err(_) => (1, Told::One),
     };
-    if ctx.peek::<ZSet>(key)?.is_none() || count == 0 {
+    if !pop(ctx, key, end, count, told, reply)? {
         reply.array(0);
-    } else {
-        pop(ctx, key, end, count, told, reply)?;
     }
     Ok(Done)
 }
