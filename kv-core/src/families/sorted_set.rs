@@ -327,18 +327,15 @@ fn zadd(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
 }
 
 /// Reply: double, the new score.
-/// Errors: not a float, WRONGTYPE, the sum is no number.
+/// Errors: syntax, not a float, WRONGTYPE, the sum is no number.
 /// Effect: event `zincr`, when the score is another one.
 fn zincrby(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let key = args.key()?;
-    // Redis reads it as ZADD, where one of the two words would be an option.
-    let after = AddOptions::parse(&mut args.fork());
-    let has_option = after.count_changed || after.rule != Rule::default();
-    if has_option {
-        return Err(CommandError::Syntax);
-    }
-    let rule = Rule { increment: true, ..Rule::default() };
-    add(ctx, key, args, AddOptions { rule, count_changed: false }, reply)
+    // It is ZADD with INCR to Redis, too: an option in place of the increment leaves a word too few.
+    let mut options = AddOptions::parse(args);
+    options.rule.increment = true;
+    options.check(args.left())?;
+    add(ctx, key, args, options, reply)
 }
 
 /// Adds the pairs that are left to read.
