@@ -143,17 +143,6 @@ impl Cell {
     }
 }
 
-/// The bits of a score, which may be any number: members need not have come by GEOADD. Numbers that no place has are
-/// taken as the machine takes them that Redis was compiled for: below 0 as a signed integer, from 2^64 on as 0.
-fn bits_of(score: f64) -> u64 {
-    const TOP: f64 = (1u64 << 63) as f64;
-    match score {
-        _ if score < TOP => score as i64 as u64,
-        _ if score < 2.0 * TOP => score as u64,
-        _ => 0,
-    }
-}
-
 impl Point {
     /// Whether it is on the map.
     pub fn is_valid(self) -> bool {
