@@ -13,7 +13,7 @@ mod words;
 pub use compare::{KNOWN, Known, agree};
 pub use words::look_by_type;
 
-use kv_core::command::{Argument, Flags, Found, Group, Handler, Row, RowId, arguments_of, table};
+use kv_core::command::{Argument, Flags, Group, Handler, Row, RowId, arguments_of, table};
 use kv_core::resp::line;
 use kv_core::structs::random::Random;
 use words::{BEGIN, Sentence, damage, is_key, look, words_with_key};
@@ -63,29 +63,13 @@ impl Step {
     }
 }
 
-/// The families that are compared.
-const FAMILIES: &[Group] = &[
-    Group::Generic,
-    Group::String,
-    Group::Hyperloglog,
-    Group::Bitmap,
-    Group::Hash,
-    Group::List,
-    Group::Set,
-    Group::SortedSet,
-    Group::Geo,
-    Group::Stream,
-    Group::Server,
-    Group::Connection,
-];
-
 /// The rows to try: commands on the store that have an answer to compare.
 fn rows() -> Vec<&'static Row> {
     const LEFT_OUT: &[&str] =
         &["wait", "scan", "randomkey", "object|refcount", "object|idletime", "memory|usage", "dbsize"];
     (0..table().len() as RowId)
         .map(|id| table().row(id))
-        .filter(|row| matches!(row.spec.handler, Handler::Store(_)) && FAMILIES.contains(&row.spec.group))
+        .filter(|row| matches!(row.spec.handler, Handler::Store(_)))
         .filter(|row| is_known(row) && !row.full_name.ends_with("|help") && !LEFT_OUT.contains(&row.full_name.as_str()))
         .collect()
 }
@@ -208,11 +192,7 @@ impl Grammar {
             (!rows.is_empty()).then_some((weight, rows))
         };
         let begin = BEGIN.iter().map(|line| line.split(' ').map(|word| word.into()).collect::<Vec<Vec<u8>>>());
-        Grammar {
-            families: WEIGHTS.iter().filter_map(family).collect(),
-            begin: begin.filter(|words| is_compared(words)).collect(),
-            session: &[],
-        }
+        Grammar { families: WEIGHTS.iter().filter_map(family).collect(), begin: begin.collect(), session: &[] }
     }
 
     /// Those, and some about the session.
@@ -280,14 +260,6 @@ impl Grammar {
     }
 }
 
-/// Whether the command is there, and of a family that is compared.
-fn is_compared(words: &[Vec<u8>]) -> bool {
-    match table().find(&words[0], words.get(1).map(Vec::as_slice)) {
-        Found::Row(id) => FAMILIES.contains(&table().row(id).spec.group),
-        Found::UnknownCommand | Found::UnknownSubcommand(_) | Found::MissingSubcommand(_) => false,
-    }
-}
-
 fn by_weight<'a, T>(items: &'a [T], weight: impl Fn(&T) -> u64, random: &mut Random) -> &'a T {
     let mut left = random.below(items.iter().map(&weight).sum());
     let chosen = items.iter().find(|item| match left.checked_sub(weight(item)) {
@@ -322,6 +294,18 @@ pub fn shortest(mut steps: Vec<Step>, mut fails: impl FnMut(&[Step]) -> bool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_family_with_commands_on_the_store_is_compared() {
+        for row in rows() {
+            let group = row.spec.group;
+            assert!(
+                WEIGHTS.iter().any(|&(compared, _)| compared == group),
+                "{}: how often is {group:?}?",
+                row.full_name
+            );
+        }
+    }
 
     #[test]
     fn a_sentence_of_a_row_is_mostly_right() {

@@ -4,6 +4,7 @@
 use kv_core::command::{Found, table};
 use kv_core::families::testing::show;
 use kv_core::resp::client::Value;
+use kv_core::resp::number;
 
 /// A difference that is meant.
 pub struct Known {
@@ -79,6 +80,16 @@ pub const KNOWN: &[Known] = &[
         line: "| `SORT` of texts with a zero byte |",
     },
     Known {
+        command: Some("sort"),
+        fits: |ours, theirs| ours.contains("\\x00") && sorted_text(ours) == sorted_text(theirs),
+        line: "| `SORT` of texts with a zero byte |",
+    },
+    Known {
+        command: Some("sort_ro"),
+        fits: |ours, theirs| ours.contains("\\x00") && sorted_text(ours) == sorted_text(theirs),
+        line: "| `SORT` of texts with a zero byte |",
+    },
+    Known {
         command: Some("lpos"),
         fits: |ours, _| ours.starts_with("-ERR value is out of range, value must between"),
         line: "| `LPOS` with `RANK -9223372036854775808` |",
@@ -110,6 +121,12 @@ pub const KNOWN: &[Known] = &[
     },
 ];
 
+fn sorted_text(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.sort_unstable();
+    bytes
+}
+
 /// In which order elements stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -120,6 +137,8 @@ enum Order {
     FreeRuns(usize),
     /// Elements from an order that nobody promises: only how many there are is compared.
     Number,
+    /// Which comes last is left to chance where several places are equally far.
+    Nearest,
     /// Chance has chosen them: the form and the number are compared.
     Chance,
 }
@@ -132,6 +151,8 @@ fn order_of(name: &str, words: &[Vec<u8>]) -> Order {
         "geosearch" | "georadius" | "georadius_ro" | "georadiusbymember" | "georadiusbymember_ro" => {
             if says("ANY") {
                 Order::Chance
+            } else if says("COUNT") {
+                Order::Nearest
             } else if says("ASC") || says("DESC") {
                 Order::Told
             } else {
@@ -250,6 +271,11 @@ fn same(order: Order, ours: &Value, theirs: &Value) -> bool {
                     Order::Free => same_lists(&sorted(ours, 1), &sorted(theirs, 1)),
                     Order::FreeRuns(width) => same_lists(&sorted(ours, width), &sorted(theirs, width)),
                     Order::Number => true,
+                    Order::Nearest => {
+                        let other =
+                            |value: &&Value, values: &[Value]| !values.iter().any(|v| same(Order::Told, value, v));
+                        ours.iter().filter(|value| other(value, theirs)).count() <= 1
+                    }
                     Order::Chance => ours.iter().zip(theirs).all(|(ours, theirs)| same_form(ours, theirs)),
                 }
         }
@@ -269,7 +295,6 @@ fn same_lists(ours: &[Value], theirs: &[Value]) -> bool {
     ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same(Order::Told, ours, theirs))
 }
 
-/// Scores have the shortest form with us, as with Redis since 7.2, and 17 digits with 7.0.
 fn same_value(ours: &Value, theirs: &Value) -> bool {
     ours == theirs
         || match (ours, theirs) {
@@ -280,10 +305,16 @@ fn same_value(ours: &Value, theirs: &Value) -> bool {
         }
 }
 
+/// A double has the shortest form with us, as with Redis since 7.2, and 17 digits with 7.0.
 fn same_number(ours: &[u8], theirs: &[u8]) -> bool {
-    let long = |text: &[u8]| text.len() > 15;
     let number = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-    long(theirs) && theirs.contains(&b'.') && number(ours).is_some_and(|ours| Some(ours) == number(theirs))
+    match (number(ours), number(theirs)) {
+        (Some(our), Some(their)) => {
+            let is_double = theirs.iter().any(|byte| matches!(byte, b'.' | b'e'));
+            our == their && is_double && ours == number::format_f64(our).as_bytes()
+        }
+        _ => false,
+    }
 }
 
 /// Whether both are elements of the same kind.

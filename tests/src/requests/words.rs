@@ -96,12 +96,7 @@ pub fn is_key(word: &[u8]) -> bool {
 /// The request that asks for what a key should hold by its name.
 pub fn look(key: &[u8]) -> Vec<Vec<u8>> {
     let pool = POOLS.iter().find(|pool| pool.keys.contains(&key)).unwrap_or(&POOLS[0]);
-    let words = words_with_key(pool.look, key);
-    if matches!(kv_core::command::table().find(&words[0], None), kv_core::command::Found::Row(_)) {
-        words
-    } else {
-        words_with_key("GET KEY", key)
-    }
+    words_with_key(pool.look, key)
 }
 
 /// The request that asks for what a key holds, TYPE having said `kind`.
@@ -356,6 +351,10 @@ impl Sentence<'_> {
             (&["-inf", "+inf", "0", "1", "(1", "2", "(2", "3", "2.5", "(2.5", "1e3"], &["(-inf", "x", "(", "nan", ""]);
         const BYTES: Words =
             (&["-", "+", "[a", "(a", "[b", "(c", "[m2", "(m5", "[1"], &["[", "(", "x", "", "[\u{ff}", "-a"]);
+        // Which texts are numbers to SORT is not the same everywhere: no such difference is to be stored.
+        if self.row.full_name == "sort" && self.words.iter().any(|word| word.eq_ignore_ascii_case(b"STORE")) {
+            self.words.push(b"ALPHA".to_vec());
+        }
         let at = match self.row.full_name.as_str() {
             "zrangestore" => 3,
             "zrange" | "zrangebyscore" | "zrevrangebyscore" | "zrangebylex" | "zrevrangebylex" | "zcount"
