@@ -106,6 +106,9 @@ impl Rule {
     }
 }
 
+/// Members that are taken out of the tree before they are taken out of the table.
+const FEW: usize = 16;
+
 fn handle_of(raw: u32) -> Handle {
     Handle::from_raw(raw).expect("the handle of an entry")
 }
@@ -184,13 +187,40 @@ impl Ordered {
         true
     }
 
-    fn remove_ranks(&mut self, ranks: Range<usize>, mut f: impl FnMut(Member<'_>, f64)) {
-        let mut gone = Vec::with_capacity(ranks.len());
-        self.order.remove_range(ranks, member_of(&self.members), |entry| gone.push(entry));
-        for Entry { score, handle } in gone {
+    /// Removes a few members, of the ranks `ranks`, and shows them to `f`; `back`: in descending order.
+    fn remove_few(&mut self, ranks: Range<usize>, back: bool, f: &mut impl FnMut(Member<'_>, f64)) {
+        let (mut gone, mut len) = ([Entry { score: 0.0, handle: 0 }; FEW], 0);
+        self.order.remove_range(ranks, member_of(&self.members), |entry| {
+            gone[len] = entry;
+            len += 1;
+        });
+        let gone = &mut gone[..len];
+        if back {
+            gone.reverse();
+        }
+        for &Entry { score, handle } in &*gone {
             let handle = handle_of(handle);
             f(Member::Bytes(self.members.key(handle)), score);
             self.members.remove(handle);
+        }
+    }
+
+    fn remove_ranks(&mut self, ranks: Range<usize>, mut f: impl FnMut(Member<'_>, f64)) {
+        let mut left = ranks.len();
+        while left > 0 {
+            let few = left.min(FEW);
+            self.remove_few(ranks.start..ranks.start + few, false, &mut f);
+            left -= few;
+        }
+    }
+
+    /// The same, in descending order.
+    fn remove_ranks_back(&mut self, ranks: Range<usize>, mut f: impl FnMut(Member<'_>, f64)) {
+        let mut end = ranks.end;
+        while end > ranks.start {
+            let start = end.saturating_sub(FEW).max(ranks.start);
+            self.remove_few(start..end, true, &mut f);
+            end = start;
         }
     }
 }
@@ -315,6 +345,24 @@ impl ZSet {
                 packed.remove_at(at, ranks.len() * pairs::STRIDE);
             }
             ZSet::Ordered(ordered) => ordered.remove_ranks(ranks, f),
+        }
+    }
+
+    /// Removes up to `count` members from the lower end and shows them to `f`, ascending.
+    pub fn pop_first(&mut self, count: usize, f: impl FnMut(Member<'_>, f64)) {
+        self.remove_ranks(0..count.min(self.len()), f);
+    }
+
+    /// Removes up to `count` members from the upper end and shows them to `f`, descending.
+    pub fn pop_last(&mut self, count: usize, mut f: impl FnMut(Member<'_>, f64)) {
+        let len = self.len();
+        let ranks = len - count.min(len)..len;
+        match self {
+            ZSet::Packed(_) => {
+                self.as_ref().iter_back(ranks.clone()).for_each(|(member, score)| f(member, score));
+                self.remove_ranks(ranks, |_, _| {});
+            }
+            ZSet::Ordered(ordered) => ordered.remove_ranks_back(ranks, f),
         }
     }
 

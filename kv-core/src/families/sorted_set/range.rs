@@ -7,7 +7,7 @@ use crate::command::{Args, CommandError, Ctx, Event, Outcome};
 use crate::families::reply_item;
 use crate::resp::{Reply, number};
 use crate::store::Key;
-use crate::types::zset::{LexBound, LexRange, ScoreBound, ScoreRange};
+use crate::types::zset::{LexBound, LexRange, Member, ScoreBound, ScoreRange};
 use crate::types::{ZSet, ZSetRef};
 use std::ops::Range;
 
@@ -335,29 +335,26 @@ fn pop(
     reply: &mut Reply,
 ) -> Result<bool, CommandError> {
     let popped = ctx.edit::<ZSet, _>(key, |zset, _| {
-        let len = zset.len();
-        let count = count.min(len);
-        let ranks = if end == End::Min { 0..count } else { len - count..len };
+        let count = count.min(zset.len());
         match told {
             Told::One => reply.array(2 * count),
             Told::Pairs => reply.pairs(count),
             Told::Arrays => reply.array(count),
         }
-        let members =
-            if end == End::Min { zset.as_ref().iter(ranks.clone()) } else { zset.as_ref().iter_back(ranks.clone()) };
-        for (member, score) in members {
-            match told {
-                Told::Pairs => put_pair(reply, member, score),
-                Told::One | Told::Arrays => {
-                    if told == Told::Arrays {
-                        reply.array(2);
-                    }
-                    reply_item(reply, member);
-                    reply.double(score);
+        let tell = |member: Member<'_>, score| match told {
+            Told::Pairs => put_pair(reply, member, score),
+            Told::One | Told::Arrays => {
+                if told == Told::Arrays {
+                    reply.array(2);
                 }
+                reply_item(reply, member);
+                reply.double(score);
             }
+        };
+        match end {
+            End::Min => zset.pop_first(count, tell),
+            End::Max => zset.pop_last(count, tell),
         }
-        zset.remove_ranks(ranks, |_, _| {});
         (count, zset.is_empty())
     })?;
     if let Some((1.., gone)) = popped {

@@ -109,11 +109,27 @@ fn add(zset: &mut ZSet, plain: &mut Plain, member: Vec<u8>, random: &mut Random,
 }
 
 fn remove_ranks(zset: &mut ZSet, plain: &mut Plain, random: &mut Random, seed: u64) {
-    let start = random.index(plain.len() + 1);
-    let end = start + random.index(plain.len() - start + 1).min(6);
-    let mut gone = Vec::new();
-    zset.remove_ranks(start..end, |member, score| gone.push((member.to_vec(), score)));
-    assert_eq!(gone, sorted(plain)[start..end], "seed {seed}");
+    // Now and then more than are taken out at once.
+    let most = if random.one_in(4) { 40 } else { 6 };
+    let (mut sorted, mut gone) = (sorted(plain), Vec::new());
+    let len = random.index(plain.len() + 1).min(most);
+    let start = random.index(plain.len() - len + 1);
+    let each = |member: Member<'_>, score| gone.push((member.to_vec(), score));
+    let expected: Vec<_> = match random.below(3) {
+        0 => {
+            zset.pop_first(len, each);
+            sorted.drain(..len).collect()
+        }
+        1 => {
+            zset.pop_last(len, each);
+            sorted.drain(sorted.len() - len..).rev().collect()
+        }
+        _ => {
+            zset.remove_ranks(start..start + len, each);
+            sorted.drain(start..start + len).collect()
+        }
+    };
+    assert_eq!(gone, expected, "seed {seed}");
     plain.retain(|member, _| !gone.iter().any(|(other, _)| other == member));
 }
 
