@@ -122,8 +122,8 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
     let error = refused(&["--nosuch", "1"]);
     assert!(error.contains("nosuch"), "{error}");
     // Known to Redis and not to us: named, never ignored.
-    let error = refused(&["--hash-max-listpack-entries", "10"]);
-    assert!(error.contains("hash-max-listpack-entries"), "{error}");
+    let error = refused(&["--lfu-log-factor", "10"]);
+    assert!(error.contains("lfu-log-factor"), "{error}");
     let error = refused(&["--appendonly", "yes"]);
     assert!(error.contains("'appendonly'"), "{error}");
     let error = refused(&["--bind", "203.0.113.77", "--port", "0"]);
