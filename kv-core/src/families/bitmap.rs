@@ -3,6 +3,7 @@
 //! A bitmap is a string, an integer being its text. Writes change it in place (short ones within their entry); what was
 //! changed stays `raw` to OBJECT ENCODING.
 
+use super::row_words::{ACCESS, CHANGE, GROW, READ, READ_FAST};
 use super::{text, text_len};
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
@@ -12,11 +13,6 @@ use crate::store::Key;
 use crate::types::bits::{self, Field, Operation, Overflow};
 use Outcome::Done;
 use std::ops::Range;
-
-const READ_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
-const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = Flags::READONLY.and(Flags::FAST);
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
 
 const fn bitmap(
     name: &'static str,
@@ -29,7 +25,7 @@ const fn bitmap(
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
-    bitmap("BITCOUNT", bitcount, Arity::AtLeast(2), READ_KEY, READ)
+    bitmap("BITCOUNT", bitcount, Arity::AtLeast(2), ACCESS, READ)
         .syntax("key [start end [BYTE | BIT]]")
         .summary("Counts the bits of a string, or of a range of it, that are 1.")
         .since("2.6.0")
@@ -48,7 +44,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
     .summary("Reads, writes and adds to integers of any width within a string.")
     .since("3.2.0")
     .complexity("O(1) an operation"),
-    bitmap("BITFIELD_RO", bitfield_ro, Arity::AtLeast(2), READ_KEY, READ_FAST)
+    bitmap("BITFIELD_RO", bitfield_ro, Arity::AtLeast(2), ACCESS, READ_FAST)
         .syntax("key [GET encoding offset [GET encoding offset ...]]")
         .summary("Reads integers of any width within a string.")
         .since("6.0.0")
@@ -64,17 +60,17 @@ pub(crate) const ROWS: &[CommandSpec] = &[
     .summary("Combines the bits of strings into another string.")
     .since("2.6.0")
     .complexity("O(n) in the bytes of all the strings"),
-    bitmap("BITPOS", bitpos, Arity::AtLeast(3), READ_KEY, READ)
+    bitmap("BITPOS", bitpos, Arity::AtLeast(3), ACCESS, READ)
         .syntax("key bit [start [end [BYTE | BIT]]]")
         .summary("Finds the first bit of a string, or of a range of it, that is 1, or 0.")
         .since("2.8.7")
         .complexity("O(n) in the bytes looked at"),
-    bitmap("GETBIT", getbit, Arity::Exactly(3), READ_KEY, READ_FAST)
+    bitmap("GETBIT", getbit, Arity::Exactly(3), ACCESS, READ_FAST)
         .syntax("key offset")
         .summary("Tells one bit of a string.")
         .since("2.2.0")
         .complexity("O(1)"),
-    bitmap("SETBIT", setbit, Arity::Exactly(4), &[KeySpec::one(1, &["RW", "access", "update"])], GROW)
+    bitmap("SETBIT", setbit, Arity::Exactly(4), CHANGE, GROW)
         .syntax("key offset value")
         .summary("Sets one bit of a string to 0 or 1 and tells what it was.")
         .since("2.2.0")

@@ -4,6 +4,7 @@
 //! Whole databases (FLUSHDB, FLUSHALL, SWAPDB) change hands without being looked at.
 
 use super::prefetch_groups;
+use super::row_words::{ACCESS, CHANGE, CHANGING_OUTPUT, LOOK, UPDATE, WRITE_FAST};
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, Outcome, Spread, StoreFn,
     row,
@@ -14,22 +15,17 @@ use crate::store::{Db, EntryRef, Key, Shard, UnixMs, Value};
 use crate::types::{Limits, pattern};
 use Outcome::Done;
 
-const READ_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
-const ASK_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
 const ASK_SUB_KEY: &[KeySpec] = &[KeySpec::one(2, &["RO"])];
 const ASK_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, &["RO"])];
 const REMOVE_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, &["RM", "delete"])];
-const EXPIRE_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "update"])];
 
 const ASK: Flags = Flags::READONLY.and(Flags::FAST).and(Flags::NO_TOUCH);
-const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
 const FLUSH: Flags = Flags::WRITE.and(Flags::DANGEROUS);
 const OBJECT: Flags = Flags::READONLY.and(Flags::NO_TOUCH);
 
 const PER_KEY: Spread = Spread::Parts { unit: 1, join: Join::Sum };
 const PER_KEY_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 const ALL_SUCCEED: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
-const CHANGING_OUTPUT: &[&str] = &["nondeterministic_output"];
 
 const fn generic(
     name: &'static str,
@@ -67,15 +63,15 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Counts those of the keys that exist; a key named twice counts twice.")
         .since("1.0.0")
         .complexity("O(n) in the number of keys"),
-    generic("EXPIRE", expire, Arity::AtLeast(3), EXPIRE_KEY, WRITE_FAST)
+    generic("EXPIRE", expire, Arity::AtLeast(3), UPDATE, WRITE_FAST)
         .syntax("key seconds [NX | XX | GT | LT]")
         .summary("Lets a key expire after some seconds.")
         .since("1.0.0"),
-    generic("EXPIREAT", expireat, Arity::AtLeast(3), EXPIRE_KEY, WRITE_FAST)
+    generic("EXPIREAT", expireat, Arity::AtLeast(3), UPDATE, WRITE_FAST)
         .syntax("key unix-time-seconds [NX | XX | GT | LT]")
         .summary("Lets a key expire at a second since 1970.")
         .since("1.2.0"),
-    generic("EXPIRETIME", expiretime, Arity::Exactly(2), READ_KEY, ASK)
+    generic("EXPIRETIME", expiretime, Arity::Exactly(2), ACCESS, ASK)
         .syntax("key")
         .summary("Tells the second since 1970 at which a key expires.")
         .since("7.0.0"),
@@ -86,7 +82,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Lists all keys that match a pattern; others are served while it walks.")
         .since("1.0.0")
         .complexity("O(n) in the number of keys of the database"),
-    generic("MOVE", r#move, Arity::Exactly(3), &[KeySpec::one(1, &["RW", "access", "update"])], WRITE_FAST)
+    generic("MOVE", r#move, Arity::Exactly(3), CHANGE, WRITE_FAST)
         .syntax("key db")
         .summary("Moves a key to another database.")
         .since("1.0.0"),
@@ -96,23 +92,23 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Tells how a value is kept.")
         .since("2.2.3")
         .complexity("see the subcommands"),
-    generic("PERSIST", persist, Arity::Exactly(2), EXPIRE_KEY, WRITE_FAST)
+    generic("PERSIST", persist, Arity::Exactly(2), UPDATE, WRITE_FAST)
         .syntax("key")
         .summary("Takes the expiry of a key away.")
         .since("2.2.0"),
-    generic("PEXPIRE", pexpire, Arity::AtLeast(3), EXPIRE_KEY, WRITE_FAST)
+    generic("PEXPIRE", pexpire, Arity::AtLeast(3), UPDATE, WRITE_FAST)
         .syntax("key milliseconds [NX | XX | GT | LT]")
         .summary("Lets a key expire after some milliseconds.")
         .since("2.6.0"),
-    generic("PEXPIREAT", pexpireat, Arity::AtLeast(3), EXPIRE_KEY, WRITE_FAST)
+    generic("PEXPIREAT", pexpireat, Arity::AtLeast(3), UPDATE, WRITE_FAST)
         .syntax("key unix-time-milliseconds [NX | XX | GT | LT]")
         .summary("Lets a key expire at a millisecond since 1970.")
         .since("2.6.0"),
-    generic("PEXPIRETIME", pexpiretime, Arity::Exactly(2), READ_KEY, ASK)
+    generic("PEXPIRETIME", pexpiretime, Arity::Exactly(2), ACCESS, ASK)
         .syntax("key")
         .summary("Tells the millisecond since 1970 at which a key expires.")
         .since("7.0.0"),
-    generic("PTTL", pttl, Arity::Exactly(2), READ_KEY, ASK)
+    generic("PTTL", pttl, Arity::Exactly(2), ACCESS, ASK)
         .tips(CHANGING_OUTPUT)
         .syntax("key")
         .summary("Tells in how many milliseconds a key expires.")
@@ -156,12 +152,12 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Marks keys as used just now and counts those that exist.")
         .since("3.2.1")
         .complexity("O(n) in the number of keys"),
-    generic("TTL", ttl, Arity::Exactly(2), READ_KEY, ASK)
+    generic("TTL", ttl, Arity::Exactly(2), ACCESS, ASK)
         .tips(CHANGING_OUTPUT)
         .syntax("key")
         .summary("Tells in how many seconds a key expires.")
         .since("1.0.0"),
-    generic("TYPE", r#type, Arity::Exactly(2), ASK_KEY, ASK)
+    generic("TYPE", r#type, Arity::Exactly(2), LOOK, ASK)
         .syntax("key")
         .summary("Tells the type of a key's value, or none.")
         .since("1.0.0"),

@@ -5,6 +5,7 @@
 //! `Query`.
 
 use super::reply_item;
+use super::row_words::{GROW, READ, UPDATE};
 use crate::command::{
     Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
     Outcome, StoreFn, row,
@@ -20,8 +21,6 @@ use query::{Origin, Query};
 
 mod query;
 
-const READ: Flags = Flags::READONLY;
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
 const GROW_MANY: Flags = GROW.and(Flags::MOVABLE_KEYS);
 
 const ACCESS: KeySpec = KeySpec::one(1, &["RO", "access"]);
@@ -47,7 +46,7 @@ const fn geo(
 const SEARCH_COST: &str = "O(log n + m), m the members in and around the area";
 
 pub(crate) const ROWS: &[CommandSpec] = &[
-    geo("GEOADD", geoadd, AtLeast(5), &[KeySpec::one(1, &["RW", "update"])], GROW)
+    geo("GEOADD", geoadd, AtLeast(5), UPDATE, GROW)
         .syntax("key [NX | XX] [CH] longitude latitude member [longitude latitude member ...]")
         .summary("Adds places or moves them.")
         .complexity("O(log n) a place"),

@@ -3,6 +3,10 @@
 //! How a hash is kept (`types::hash`) no command here knows. An empty hash is never stored: who takes the last field
 //! takes the key. A field that is due is missing, for every command, from its millisecond on.
 
+use super::row_words::{
+    ACCESS, CHANGE, CHANGING_ORDER, CHANGING_OUTPUT, DELETE, GROW_FAST, INSERT, LOOK, READ, READ_FAST, UPDATE,
+    WRITE_FAST,
+};
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use super::{Drawn, reply_item};
 use crate::command::{
@@ -17,21 +21,6 @@ use Arity::{AtLeast, Exactly};
 use Outcome::Done;
 
 pub mod expiry;
-
-const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = READ.and(Flags::FAST);
-const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
-const GROW_FAST: Flags = WRITE_FAST.and(Flags::DENYOOM);
-
-const LOOK: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
-const ACCESS: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
-const UPDATE: &[KeySpec] = &[KeySpec::one(1, &["RW", "update"])];
-const INSERT: &[KeySpec] = &[KeySpec::one(1, &["RW", "insert"])];
-const DELETE: &[KeySpec] = &[KeySpec::one(1, &["RW", "delete"])];
-const CHANGE: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "update"])];
-
-const CHANGING_ORDER: &[&str] = &["nondeterministic_output_order"];
-const CHANGING_OUTPUT: &[&str] = &["nondeterministic_output"];
 
 const fn hash(
     name: &'static str,

@@ -4,6 +4,7 @@
 //! string may come in that way: one without the header is refused as of the wrong type, one that only has the header as
 //! corrupt.
 
+use super::row_words::{GROW, INSERT};
 use super::text;
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
@@ -13,14 +14,12 @@ use crate::store::{EntryRef, Key};
 use crate::types::hll::{self, Corrupt, Registers};
 use Outcome::Done;
 
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
-
 const fn hyperloglog(name: &'static str, handler: StoreFn, keys: &'static [KeySpec], flags: Flags) -> CommandSpec {
     row(name, Handler::Store(handler), Arity::AtLeast(2), keys, flags).group(Group::Hyperloglog).since("2.8.9")
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
-    hyperloglog("PFADD", pfadd, &[KeySpec::one(1, &["RW", "insert"])], GROW.and(Flags::FAST))
+    hyperloglog("PFADD", pfadd, INSERT, GROW.and(Flags::FAST))
         .syntax("key [element [element ...]]")
         .summary("Counts elements in a HyperLogLog; tells whether it changed.")
         .complexity("O(1) an element"),

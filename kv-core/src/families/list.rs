@@ -4,6 +4,7 @@
 //! last element takes the key. What a list looks like inside (`types::list`) no command here knows.
 
 use super::reply_item;
+use super::row_words::{ACCESS, DELETE, FAST, GROW, INSERT, LOOK, READ, TAKE, UPDATE, WRITE};
 use crate::command::{
     Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
     Outcome, StoreFn, row,
@@ -16,17 +17,6 @@ use crate::types::list::{End, List, ListRef};
 use Arity::{AtLeast, Exactly};
 use Outcome::Done;
 
-const READ: Flags = Flags::READONLY;
-const WRITE: Flags = Flags::WRITE;
-const FAST: Flags = Flags::FAST;
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
-
-const LOOK: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
-const ACCESS: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
-const INSERT: &[KeySpec] = &[KeySpec::one(1, &["RW", "insert"])];
-const UPDATE: &[KeySpec] = &[KeySpec::one(1, &["RW", "update"])];
-const DELETE: &[KeySpec] = &[KeySpec::one(1, &["RW", "delete"])];
-const TAKE: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "delete"])];
 const MOVE: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "delete"]), KeySpec::one(2, &["RW", "insert"])];
 const TAKE_FIRST_OF: &[KeySpec] = &[KeySpec {
     begin: Begin::Index(1),

@@ -15,6 +15,7 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+mod row_words;
 mod scan;
 pub mod server;
 pub mod set;

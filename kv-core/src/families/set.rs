@@ -3,6 +3,7 @@
 //! What a set looks like inside (`types::set`) no command here knows. An empty set is never stored: who takes the last
 //! member takes the key. Commands over several sets treat a missing key as an empty one.
 
+use super::row_words::{ACCESS, CHANGING_ORDER, CHANGING_OUTPUT, DELETE, FAST, GROW, INSERT, LOOK, READ, TAKE, WRITE};
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use super::{Drawn, reply_item};
 use crate::command::{
@@ -17,18 +18,8 @@ use Arity::{AtLeast, Exactly};
 use Outcome::Done;
 use std::ops::ControlFlow;
 
-const READ: Flags = Flags::READONLY;
-const WRITE: Flags = Flags::WRITE;
-const FAST: Flags = Flags::FAST;
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
-
-const LOOK: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
-const ACCESS: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
 const ACCESS_ALL: &[KeySpec] = &[KeySpec::range(1, -1, 1, &["RO", "access"])];
 const SOURCES: KeySpec = KeySpec::range(2, -1, 1, &["RO", "access"]);
-
-const CHANGING_ORDER: &[&str] = &["nondeterministic_output_order"];
-const CHANGING_OUTPUT: &[&str] = &["nondeterministic_output"];
 
 const fn set(
     name: &'static str,
@@ -41,7 +32,7 @@ const fn set(
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
-    set("SADD", sadd, AtLeast(3), &[KeySpec::one(1, &["RW", "insert"])], GROW.and(FAST))
+    set("SADD", sadd, AtLeast(3), INSERT, GROW.and(FAST))
         .syntax("key member [member ...]")
         .summary("Adds members to a set and counts the new ones.")
         .complexity("O(1) a member"),
@@ -106,7 +97,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
     .syntax("source destination member")
     .summary("Moves a member from one set to another.")
     .complexity("O(1)"),
-    set("SPOP", spop, AtLeast(2), &[KeySpec::one(1, &["RW", "access", "delete"])], WRITE.and(FAST))
+    set("SPOP", spop, AtLeast(2), TAKE, WRITE.and(FAST))
         .syntax("key [count]")
         .summary("Takes members out of a set at random and returns them.")
         .complexity("O(1) a member")
@@ -116,7 +107,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Returns members of a set, chosen at random; a negative count may return one several times.")
         .complexity("O(1) a member")
         .tips(CHANGING_OUTPUT),
-    set("SREM", srem, AtLeast(3), &[KeySpec::one(1, &["RW", "delete"])], WRITE.and(FAST))
+    set("SREM", srem, AtLeast(3), DELETE, WRITE.and(FAST))
         .syntax("key member [member ...]")
         .summary("Removes members from a set and counts those that were there.")
         .complexity("O(1) a member"),

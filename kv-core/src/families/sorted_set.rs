@@ -4,6 +4,9 @@
 //! last member takes the key. Here are the rows and what concerns single members; ranges are in `range`, commands over
 //! several sets in `combine`.
 
+use super::row_words::{
+    ACCESS, CHANGE, CHANGING_OUTPUT, DELETE, GROW, LOOK, READ, READ_FAST, TAKE, UPDATE, WRITE, WRITE_FAST,
+};
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use super::{Drawn, reply_item};
 use crate::command::{
@@ -21,24 +24,13 @@ use Outcome::Done;
 mod combine;
 mod range;
 
-const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = READ.and(Flags::FAST);
 const READ_MANY: Flags = READ.and(Flags::MOVABLE_KEYS);
-const WRITE: Flags = Flags::WRITE;
-const WRITE_FAST: Flags = WRITE.and(Flags::FAST);
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
 const GROW_MANY: Flags = GROW.and(Flags::MOVABLE_KEYS);
 
-const LOOK: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
-const ACCESS: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
-const REMOVE: &[KeySpec] = &[KeySpec::one(1, &["RW", "delete"])];
-const POP: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "delete"])];
 const NUMBERED: &[KeySpec] = &[numbered(1, &["RO", "access"])];
 const POP_NUMBERED: &[KeySpec] = &[numbered(1, &["RW", "access", "delete"])];
 const STORE: KeySpec = KeySpec::one(1, &["OW", "update"]);
 const STORE_NUMBERED: &[KeySpec] = &[STORE, numbered(2, &["RO", "access"])];
-
-const CHANGING_OUTPUT: &[&str] = &["nondeterministic_output"];
 
 /// Keys behind their number, which is word `at`.
 const fn numbered(at: u16, access: &'static [&'static str]) -> KeySpec {
@@ -57,7 +49,7 @@ const fn zset(
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
-    zset("ZADD", zadd, AtLeast(4), &[KeySpec::one(1, &["RW", "update"])], GROW.and(Flags::FAST))
+    zset("ZADD", zadd, AtLeast(4), UPDATE, GROW.and(Flags::FAST))
         .syntax("key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]")
         .summary("Adds members to a sorted set or changes their scores.")
         .since("1.2.0")
@@ -82,7 +74,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Stores the members of the first sorted set that no other one has.")
         .since("6.2.0")
         .complexity("O(n*m + k log k), n the members of the first, m the number of sets, k the members stored"),
-    zset("ZINCRBY", zincrby, Exactly(4), &[KeySpec::one(1, &["RW", "access", "update"])], GROW.and(Flags::FAST))
+    zset("ZINCRBY", zincrby, Exactly(4), CHANGE, GROW.and(Flags::FAST))
         .syntax("key increment member")
         .summary("Adds to the score of a member and returns the sum.")
         .since("1.2.0")
@@ -117,12 +109,12 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Returns the scores of some members.")
         .since("6.2.0")
         .complexity("O(1) a member"),
-    zset("ZPOPMAX", range::zpopmax, AtLeast(2), POP, WRITE_FAST)
+    zset("ZPOPMAX", range::zpopmax, AtLeast(2), TAKE, WRITE_FAST)
         .syntax("key [count]")
         .summary("Takes the members with the highest scores out of a sorted set and returns them.")
         .since("5.0.0")
         .complexity("O(log n) a member"),
-    zset("ZPOPMIN", range::zpopmin, AtLeast(2), POP, WRITE_FAST)
+    zset("ZPOPMIN", range::zpopmin, AtLeast(2), TAKE, WRITE_FAST)
         .syntax("key [count]")
         .summary("Takes the members with the lowest scores out of a sorted set and returns them.")
         .since("5.0.0")
@@ -158,22 +150,22 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Tells how many members have lower scores than a member.")
         .since("2.0.0")
         .complexity("O(log n)"),
-    zset("ZREM", zrem, AtLeast(3), REMOVE, WRITE_FAST)
+    zset("ZREM", zrem, AtLeast(3), DELETE, WRITE_FAST)
         .syntax("key member [member ...]")
         .summary("Removes members from a sorted set and counts those that were there.")
         .since("1.2.0")
         .complexity("O(log n) a member"),
-    zset("ZREMRANGEBYLEX", range::zremrangebylex, Exactly(4), REMOVE, WRITE)
+    zset("ZREMRANGEBYLEX", range::zremrangebylex, Exactly(4), DELETE, WRITE)
         .syntax("key min max")
         .summary("Removes the members between two, where all scores are the same.")
         .since("2.8.9")
         .complexity("O(log n + k), k the members removed"),
-    zset("ZREMRANGEBYRANK", range::zremrangebyrank, Exactly(4), REMOVE, WRITE)
+    zset("ZREMRANGEBYRANK", range::zremrangebyrank, Exactly(4), DELETE, WRITE)
         .syntax("key start stop")
         .summary("Removes the members of a range of ranks.")
         .since("2.0.0")
         .complexity("O(log n + k), k the members removed"),
-    zset("ZREMRANGEBYSCORE", range::zremrangebyscore, Exactly(4), REMOVE, WRITE)
+    zset("ZREMRANGEBYSCORE", range::zremrangebyscore, Exactly(4), DELETE, WRITE)
         .syntax("key min max")
         .summary("Removes the members whose scores are in a range.")
         .since("1.2.0")

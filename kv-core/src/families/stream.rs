@@ -11,6 +11,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+use super::row_words::{ACCESS, CHANGING_OUTPUT, DELETE, GROW, LOOK, READ, UPDATE, WRITE_FAST};
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
 };
@@ -20,11 +21,6 @@ use crate::store::Key;
 use crate::types::stream::{ENTRY_BYTES_MAX, Entries, Entry, ID_TEXT_MAX, NewId, NodeLimits, Stream, StreamId};
 use Outcome::Done;
 use options::{AddOptions, Range, ReadOptions, TrimOptions, strict_id};
-
-const READ_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
-const LENGTH_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
-const UPDATE_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "update"])];
-const REMOVE_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "delete"])];
 
 /// The first half of what follows the word STREAMS, searched from word `from` on.
 const fn keys_behind_streams(from: i16) -> KeySpec {
@@ -41,11 +37,7 @@ const GROUP_STREAMS_FROM: usize = 4;
 const READ_STREAMS: &[KeySpec] = &[keys_behind_streams(1)];
 const READ_GROUP_STREAMS: &[KeySpec] = &[keys_behind_streams(GROUP_STREAMS_FROM as i16)];
 
-const READ: Flags = Flags::READONLY;
-const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
 const MAY_WAIT: Flags = Flags::BLOCKING.and(Flags::MOVABLE_KEYS);
-const CHANGING_OUTPUT: &[&str] = &["nondeterministic_output"];
 
 const fn stream(
     name: &'static str,
@@ -58,11 +50,11 @@ const fn stream(
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
-    stream("XACK", groups::xack, Arity::AtLeast(4), UPDATE_KEY, WRITE_FAST)
+    stream("XACK", groups::xack, Arity::AtLeast(4), UPDATE, WRITE_FAST)
         .syntax("key group id [id ...]")
         .summary("Takes entries off what is pending in a group and counts them.")
         .complexity("O(log n) an entry, n being those pending"),
-    stream("XADD", xadd, Arity::AtLeast(5), UPDATE_KEY, GROW.and(Flags::FAST))
+    stream("XADD", xadd, Arity::AtLeast(5), UPDATE, GROW.and(Flags::FAST))
         .tips(CHANGING_OUTPUT)
         .syntax(
             "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value \
@@ -70,13 +62,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         )
         .summary("Adds an entry to a stream and tells its id; may trim the stream, too.")
         .complexity("O(1), and O(n) in the entries that are trimmed"),
-    stream("XAUTOCLAIM", groups::xautoclaim, Arity::AtLeast(6), REMOVE_KEY, WRITE_FAST)
+    stream("XAUTOCLAIM", groups::xautoclaim, Arity::AtLeast(6), DELETE, WRITE_FAST)
         .tips(CHANGING_OUTPUT)
         .syntax("key group consumer min-idle-time start [COUNT count] [JUSTID]")
         .summary("Gives a consumer what was pending with others for long, from an id on.")
         .since("6.2.0")
         .complexity("O(log n) for a small COUNT"),
-    stream("XCLAIM", groups::xclaim, Arity::AtLeast(6), UPDATE_KEY, WRITE_FAST)
+    stream("XCLAIM", groups::xclaim, Arity::AtLeast(6), UPDATE, WRITE_FAST)
         .tips(CHANGING_OUTPUT)
         .syntax(
             "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] \
@@ -84,7 +76,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         )
         .summary("Gives a consumer certain entries that were pending with others for long.")
         .complexity("O(log n) an entry, n being those pending"),
-    stream("XDEL", xdel, Arity::AtLeast(3), REMOVE_KEY, WRITE_FAST)
+    stream("XDEL", xdel, Arity::AtLeast(3), DELETE, WRITE_FAST)
         .syntax("key id [id ...]")
         .summary("Deletes entries of a stream and counts them.")
         .complexity("O(log n) an entry"),
@@ -102,15 +94,15 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Tells about streams, their groups and consumers.")
         .since("5.0.0")
         .complexity("see the subcommands"),
-    stream("XLEN", xlen, Arity::Exactly(2), LENGTH_KEY, READ.and(Flags::FAST))
+    stream("XLEN", xlen, Arity::Exactly(2), LOOK, READ.and(Flags::FAST))
         .syntax("key")
         .summary("Counts the entries of a stream."),
-    stream("XPENDING", groups::xpending, Arity::AtLeast(3), READ_KEY, READ)
+    stream("XPENDING", groups::xpending, Arity::AtLeast(3), ACCESS, READ)
         .tips(CHANGING_OUTPUT)
         .syntax("key group [[IDLE min-idle-time] start end count [consumer]]")
         .summary("Tells what is pending in a group, as a whole or entry by entry.")
         .complexity("O(log n) for a small count, O(n) with IDLE; O(1) as a whole, and for each consumer"),
-    stream("XRANGE", xrange, Arity::AtLeast(4), READ_KEY, READ)
+    stream("XRANGE", xrange, Arity::AtLeast(4), ACCESS, READ)
         .syntax("key start end [COUNT count]")
         .summary("Lists the entries of a stream from one id to another.")
         .complexity("O(log n), and O(m) in the entries returned"),
@@ -122,14 +114,14 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .syntax("GROUP group consumer [COUNT count] [NOACK] STREAMS key [key ...] id [id ...]")
         .summary("Hands entries of several streams that nobody in the group has had to a consumer, or what is pending with it.")
         .complexity("O(log n) a stream, and O(m log n) in the entries returned"),
-    stream("XREVRANGE", xrevrange, Arity::AtLeast(4), READ_KEY, READ)
+    stream("XREVRANGE", xrevrange, Arity::AtLeast(4), ACCESS, READ)
         .syntax("key end start [COUNT count]")
         .summary("Lists the entries of a stream from one id back to another.")
         .complexity("O(log n), and O(m) in the entries returned"),
-    stream("XSETID", xsetid, Arity::AtLeast(3), UPDATE_KEY, GROW.and(Flags::FAST))
+    stream("XSETID", xsetid, Arity::AtLeast(3), UPDATE, GROW.and(Flags::FAST))
         .syntax("key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]")
         .summary("Sets the last id of a stream, and counters, as they were in another server."),
-    stream("XTRIM", xtrim, Arity::AtLeast(4), REMOVE_KEY, Flags::WRITE)
+    stream("XTRIM", xtrim, Arity::AtLeast(4), DELETE, Flags::WRITE)
         .tips(CHANGING_OUTPUT)
         .syntax("key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]")
         .summary("Removes the oldest entries of a stream and counts them.")

@@ -4,6 +4,7 @@
 //! bytes of either form, so only INCR and OBJECT ENCODING can tell. GET, SET, INCR, MGET and MSET are the hot path:
 //! they allocate nothing but the entry itself, and the two with many keys fetch the keys' memory in groups ahead of use.
 
+use super::row_words::{ACCESS, CHANGE, GROW, GROW_FAST, INSERT, LOOK, READ, READ_FAST, TAKE, UPDATE, WRITE_FAST};
 use super::{integer, prefetch_groups, put, text, text_len};
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, Outcome, Spread, StoreFn,
@@ -13,21 +14,9 @@ use crate::resp::{Reply, number};
 use crate::store::{Expire, Key, StrValue, UnixMs};
 use crate::types::lcs::{self, Lcs};
 
-const READ_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO", "access"])];
-const LENGTH_KEY: &[KeySpec] = &[KeySpec::one(1, &["RO"])];
-const CHANGE_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "update"])];
-const EDIT_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "update"])];
-const EXTEND_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "insert"])];
-const TAKE_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "delete"])];
 const SET_KEY: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "update", "variable_flags"])];
 const OVERWRITE_KEY: &[KeySpec] = &[KeySpec::one(1, &["OW", "update"])];
 const NEW_KEY: &[KeySpec] = &[KeySpec::one(1, &["OW", "insert"])];
-
-const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = Flags::READONLY.and(Flags::FAST);
-const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
-const GROW: Flags = Flags::WRITE.and(Flags::DENYOOM);
-const GROW_FAST: Flags = GROW.and(Flags::FAST);
 
 const fn string(
     name: &'static str,
@@ -40,57 +29,57 @@ const fn string(
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
-    string("APPEND", append, Arity::Exactly(3), EXTEND_KEY, GROW_FAST)
+    string("APPEND", append, Arity::Exactly(3), INSERT, GROW_FAST)
         .syntax("key value")
         .summary("Adds bytes at the end of a string, or makes the string, and tells its new length.")
         .since("2.0.0")
         .complexity("O(1) amortized, for a short addition"),
-    string("DECR", decr, Arity::Exactly(2), CHANGE_KEY, GROW_FAST)
+    string("DECR", decr, Arity::Exactly(2), CHANGE, GROW_FAST)
         .syntax("key")
         .summary("Takes one from the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
         .complexity("O(1)"),
-    string("DECRBY", decrby, Arity::Exactly(3), CHANGE_KEY, GROW_FAST)
+    string("DECRBY", decrby, Arity::Exactly(3), CHANGE, GROW_FAST)
         .syntax("key decrement")
         .summary("Takes a number from the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
         .complexity("O(1)"),
-    string("GET", get, Arity::Exactly(2), READ_KEY, READ_FAST)
+    string("GET", get, Arity::Exactly(2), ACCESS, READ_FAST)
         .syntax("key")
         .summary("Tells the string value of a key.")
         .since("1.0.0")
         .complexity("O(1)"),
-    string("GETDEL", getdel, Arity::Exactly(2), TAKE_KEY, WRITE_FAST)
+    string("GETDEL", getdel, Arity::Exactly(2), TAKE, WRITE_FAST)
         .syntax("key")
         .summary("Tells the string value of a key and removes the key.")
         .since("6.2.0")
         .complexity("O(1)"),
-    string("GETEX", getex, Arity::AtLeast(2), CHANGE_KEY, WRITE_FAST)
+    string("GETEX", getex, Arity::AtLeast(2), CHANGE, WRITE_FAST)
         .syntax("key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]")
         .summary("Tells the string value of a key and sets, moves or takes away its expiry.")
         .since("6.2.0")
         .complexity("O(1)"),
-    string("GETRANGE", getrange, Arity::Exactly(4), READ_KEY, READ)
+    string("GETRANGE", getrange, Arity::Exactly(4), ACCESS, READ)
         .syntax("key start end")
         .summary("Tells the bytes of a string from one position to another, both included.")
         .since("2.4.0")
         .complexity("O(n) in the bytes returned"),
-    string("GETSET", getset, Arity::Exactly(3), CHANGE_KEY, GROW_FAST)
+    string("GETSET", getset, Arity::Exactly(3), CHANGE, GROW_FAST)
         .syntax("key value")
         .summary("Sets the string value of a key and tells the one before.")
         .since("1.0.0")
         .complexity("O(1)"),
-    string("INCR", incr, Arity::Exactly(2), CHANGE_KEY, GROW_FAST)
+    string("INCR", incr, Arity::Exactly(2), CHANGE, GROW_FAST)
         .syntax("key")
         .summary("Adds one to the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
         .complexity("O(1)"),
-    string("INCRBY", incrby, Arity::Exactly(3), CHANGE_KEY, GROW_FAST)
+    string("INCRBY", incrby, Arity::Exactly(3), CHANGE, GROW_FAST)
         .syntax("key increment")
         .summary("Adds a number to the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
         .complexity("O(1)"),
-    string("INCRBYFLOAT", incrbyfloat, Arity::Exactly(3), CHANGE_KEY, GROW_FAST)
+    string("INCRBYFLOAT", incrbyfloat, Arity::Exactly(3), CHANGE, GROW_FAST)
         .syntax("key increment")
         .summary("Adds a decimal fraction to the number of a key; a missing key counts as 0.")
         .since("2.6.0")
@@ -143,17 +132,17 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Sets the string value of a key that does not exist yet.")
         .since("1.0.0")
         .complexity("O(1)"),
-    string("SETRANGE", setrange, Arity::Exactly(4), EDIT_KEY, GROW)
+    string("SETRANGE", setrange, Arity::Exactly(4), UPDATE, GROW)
         .syntax("key offset value")
         .summary("Overwrites a string from a position on; what lies between is filled with zero bytes.")
         .since("2.2.0")
         .complexity("O(n) in the bytes written, and O(m) once in the bytes the string grows by"),
-    string("STRLEN", strlen, Arity::Exactly(2), LENGTH_KEY, READ_FAST)
+    string("STRLEN", strlen, Arity::Exactly(2), LOOK, READ_FAST)
         .syntax("key")
         .summary("Tells how many bytes a string has.")
         .since("2.2.0")
         .complexity("O(1)"),
-    string("SUBSTR", getrange, Arity::Exactly(4), READ_KEY, READ)
+    string("SUBSTR", getrange, Arity::Exactly(4), ACCESS, READ)
         .syntax("key start end")
         .summary("The older name of GETRANGE.")
         .since("1.0.0")

@@ -2,8 +2,9 @@
 //!
 //! Moments end in the year 4199, as in Redis. A moment that has passed removes the field at once.
 
-use super::{ACCESS, CHANGE, GROW_FAST, READ_FAST, UPDATE, WRITE_FAST, bulk_or_nil, hash, wrote};
-use crate::command::{Args, Arity, CommandError, CommandSpec, Ctx, Event, KeySpec, Outcome};
+use super::{bulk_or_nil, hash, wrote};
+use crate::command::{Args, Arity, CommandError, CommandSpec, Ctx, Event, Outcome};
+use crate::families::row_words::{ACCESS, CHANGE, CHANGING_OUTPUT, GROW_FAST, READ_FAST, TAKE, UPDATE, WRITE_FAST};
 use crate::resp::Reply;
 use crate::store::UnixMs;
 use crate::types::hash::{Hash, HashRef, Ttl};
@@ -12,9 +13,6 @@ use Outcome::Done;
 
 /// The last moment that Redis keeps for a field, ms.
 const MOMENT_MAX: UnixMs = (1 << 46) - 1;
-
-const TAKE: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "delete"])];
-const CHANGING: &[&str] = &["nondeterministic_output"];
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     hash("HEXPIRE", hexpire, AtLeast(6), UPDATE, WRITE_FAST)
@@ -70,7 +68,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Tells how long fields of a hash still live, in milliseconds.")
         .since("7.4.0")
         .complexity("O(1) a field")
-        .tips(CHANGING),
+        .tips(CHANGING_OUTPUT),
     hash("HSETEX", hsetex, AtLeast(6), UPDATE, GROW_FAST)
         .syntax(
             "key [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | \
@@ -84,7 +82,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Tells how long fields of a hash still live, in seconds.")
         .since("7.4.0")
         .complexity("O(1) a field")
-        .tips(CHANGING),
+        .tips(CHANGING_OUTPUT),
 ];
 
 const COUNT_OF_HEXPIRE: &str = "Parameter `numFields` should be greater than 0";
