@@ -295,6 +295,15 @@ impl<'a> Ctx<'a> {
         self.wrote_in(db, key, event);
     }
 
+    /// As `wrote`, for a write that takes elements out of a collection; with the last one (`gone`) the key went, too.
+    #[inline]
+    pub fn wrote_less(&mut self, key: Key<'_>, event: Event, gone: bool) {
+        self.wrote(key, event);
+        if gone {
+            self.also(key, Event::Del);
+        }
+    }
+
     /// As `wrote`, for a key of another database than the session's.
     #[inline]
     pub fn wrote_in(&mut self, db: usize, key: Key<'_>, event: Event) {

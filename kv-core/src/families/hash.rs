@@ -117,10 +117,8 @@ fn bulk_or_nil(reply: &mut Reply, item: Option<Item<'_>>) {
 
 /// Says `event`, and that the key is gone if it is.
 fn wrote(ctx: &mut Ctx, key: Key<'_>, event: Event) {
-    ctx.wrote(key, event);
-    if !ctx.exists(key) {
-        ctx.also(key, Event::Del);
-    }
+    let gone = !ctx.exists(key);
+    ctx.wrote_less(key, event, gone);
 }
 
 /// Reply: int, the number of fields that were not there before.

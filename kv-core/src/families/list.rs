@@ -158,15 +158,6 @@ fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     if first > last { (0, 0) } else { (first as usize, (last - first + 1) as usize) }
 }
 
-/// Says that a write took elements, and the key with the last one.
-#[inline]
-fn took(ctx: &mut Ctx, key: Key<'_>, event: Event, emptied: bool) {
-    ctx.wrote(key, event);
-    if emptied {
-        ctx.also(key, Event::Del);
-    }
-}
-
 /// Reply: int, the length.
 /// Errors: WRONGTYPE.
 /// Effect: event `lpush` or `rpush`.
@@ -243,7 +234,7 @@ fn pop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply, end: End) -> Result<Ou
         list.is_empty()
     })?;
     match emptied {
-        Some(emptied) => took(ctx, key, popped(end), emptied),
+        Some(emptied) => ctx.wrote_less(key, popped(end), emptied),
         None => reply.nil(),
     }
     Ok(Done)
@@ -271,7 +262,7 @@ fn pop_several(
         return Ok(Done);
     }
     match ctx.edit(key, |list: &mut List, limits| take(list, end, count, reply, limits))? {
-        Some(emptied) => took(ctx, key, popped(end), emptied),
+        Some(emptied) => ctx.wrote_less(key, popped(end), emptied),
         None => reply.nil_array(),
     }
     Ok(Done)
@@ -324,7 +315,7 @@ fn lmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
             take(list, end, count, reply, limits)
         })?;
         if let Some(emptied) = emptied {
-            took(ctx, key, popped(end), emptied);
+            ctx.wrote_less(key, popped(end), emptied);
             return Ok(Done);
         }
     }
@@ -370,7 +361,7 @@ fn move_one(
     })?;
     reply.bulk(&element);
     ctx.wrote(target, pushed(to));
-    took(ctx, source, popped(from), emptied == Some(true));
+    ctx.wrote_less(source, popped(from), emptied == Some(true));
     Ok(Done)
 }
 
@@ -473,7 +464,7 @@ fn lrem(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
     let (removed, emptied) = removed.unwrap_or((0, false));
     reply.int(removed as i64);
     if removed > 0 {
-        took(ctx, key, Event::LRem, emptied);
+        ctx.wrote_less(key, Event::LRem, emptied);
     }
     Ok(Done)
 }
@@ -492,7 +483,7 @@ fn ltrim(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
     })?;
     reply.ok();
     if let Some(emptied) = emptied {
-        took(ctx, key, Event::LTrim, emptied);
+        ctx.wrote_less(key, Event::LTrim, emptied);
     }
     Ok(Done)
 }

@@ -175,18 +175,10 @@ fn srem(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
     })?;
     let (removed, gone) = removed.unwrap_or((0, false));
     if removed > 0 {
-        wrote_less(ctx, key, Event::SRem, gone);
+        ctx.wrote_less(key, Event::SRem, gone);
     }
     reply.int(removed);
     Ok(Done)
-}
-
-/// Says that members have left a set, and the key with the last of them.
-fn wrote_less(ctx: &mut Ctx, key: Key<'_>, event: Event, gone: bool) {
-    ctx.wrote(key, event);
-    if gone {
-        ctx.also(key, Event::Del);
-    }
 }
 
 /// Reply: int, 0 for a missing key.
@@ -243,7 +235,7 @@ fn smove(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
         set.remove(member);
         set.is_empty()
     })?;
-    wrote_less(ctx, source, Event::SRem, gone == Some(true));
+    ctx.wrote_less(source, Event::SRem, gone == Some(true));
     if ctx.edit_or_new::<Set, _>(target, |set, limits| set.add(member, limits))? {
         ctx.wrote(target, Event::SAdd);
     }
@@ -274,7 +266,7 @@ fn spop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
         None if args.total() == 2 => reply.nil(),
         None => reply.set(0),
         Some((0, _)) => {}
-        Some((_, gone)) => wrote_less(ctx, key, Event::SPop, gone),
+        Some((_, gone)) => ctx.wrote_less(key, Event::SPop, gone),
     }
     Ok(Done)
 }

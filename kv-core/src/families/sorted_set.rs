@@ -238,14 +238,6 @@ fn put_pair(reply: &mut Reply, member: Member<'_>, score: f64) {
     reply.double(score);
 }
 
-/// Says that members have left, and the key with the last of them.
-fn wrote_less(ctx: &mut Ctx, key: Key<'_>, event: Event, gone: bool) {
-    ctx.wrote(key, event);
-    if gone {
-        ctx.also(key, Event::Del);
-    }
-}
-
 /// Stores a result in place of whatever was there, nothing if it is empty. Reply: int, its members.
 fn store(ctx: &mut Ctx, reply: &mut Reply, target: Key<'_>, result: ZSet, event: Event) {
     let len = result.len();
@@ -411,7 +403,7 @@ fn zrem(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
     })?;
     let (removed, gone) = removed.unwrap_or((0, false));
     if removed > 0 {
-        wrote_less(ctx, key, Event::ZRem, gone);
+        ctx.wrote_less(key, Event::ZRem, gone);
     }
     reply.int(removed);
     Ok(Done)

@@ -2,7 +2,7 @@
 //!
 //! Every range becomes one of ranks, ascending; LIMIT and REV are arithmetic on it.
 
-use super::{Done, put_all, put_pair, store, view, wrote_less};
+use super::{Done, put_all, put_pair, store, view};
 use crate::command::{Args, CommandError, Ctx, Event, Outcome};
 use crate::families::reply_item;
 use crate::resp::{Reply, number};
@@ -292,7 +292,7 @@ fn remove(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply, by: By, event: Even
     })?;
     let (removed, gone) = removed.unwrap_or((0, false));
     if removed > 0 {
-        wrote_less(ctx, key, event, gone);
+        ctx.wrote_less(key, event, gone);
     }
     reply.int(removed as i64);
     Ok(Done)
@@ -358,7 +358,7 @@ fn pop(
         (count, zset.is_empty())
     })?;
     if let Some((1.., gone)) = popped {
-        wrote_less(ctx, key, end.event(), gone);
+        ctx.wrote_less(key, end.event(), gone);
     }
     Ok(popped.is_some())
 }

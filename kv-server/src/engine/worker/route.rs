@@ -84,7 +84,7 @@ impl Recent {
     #[inline]
     fn note(&mut self, name: &[u8], id: RowId, row: &Row) {
         // A name that another word belongs to says too little.
-        if id != self.row && row.parent.is_none() && row.subs.is_empty() && name.len() <= self.name.len() {
+        if row.parent.is_none() && row.subs.is_empty() && name.len() <= self.name.len() {
             self.name[..name.len()].copy_from_slice(name);
             (self.len, self.row) = (name.len(), id);
         }
@@ -222,11 +222,12 @@ impl Worker {
         let words = &self.words[request.words_start as usize..];
         let word = |i: usize| words[i].get(data);
         let total = words.len();
-        let row = match self.recent.find(word(0)) {
+        let recent = self.recent.find(word(0));
+        let found = match recent {
             Some(row) => Found::Row(row),
             None => self.table.find(word(0), words.get(1).map(|w| w.get(data))),
         };
-        let row = match row {
+        let row = match found {
             Found::Row(row) => row,
             Found::UnknownCommand => {
                 request.plan = Plan::Refuse(Refusal::UnknownCommand);
@@ -244,9 +245,10 @@ impl Worker {
             }
         };
         request.row = row;
-        let id = row;
         let row = self.table.row(row);
-        self.recent.note(word(0), id, row);
+        if recent.is_none() {
+            self.recent.note(word(0), request.row, row);
+        }
         let fits = match row.spec.arity {
             Arity::Exactly(n) => total == usize::from(n),
             Arity::AtLeast(n) => total >= usize::from(n),
