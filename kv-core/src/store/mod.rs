@@ -12,6 +12,7 @@ mod collection;
 mod db;
 pub mod entry;
 mod key;
+mod log;
 mod shard;
 mod timer;
 
@@ -20,6 +21,7 @@ pub use db::{Db, Detached, Due, Expire, Old, StrValue, fuzz_db};
 use entry::Entry;
 pub use entry::{EntryMut, EntryRef, Form, LoneEntry, Object, Value};
 pub use key::{Key, KeyHasher, place_of};
+pub use log::ShardLog;
 pub use shard::{Garbage, Shard, ShardStats};
 
 /// A moment: milliseconds since 1970.

@@ -3,7 +3,7 @@
 //! A shard is owned by one thread at a time and may move between threads as a whole. It knows its index but not the
 //! other shards.
 
-use super::{Db, Due, EntryRef, KeyHasher, LoneEntry, Object, UnixMs};
+use super::{Db, Due, EntryRef, KeyHasher, LoneEntry, Object, ShardLog, UnixMs};
 use crate::structs::random::Random;
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ pub struct Shard {
     pub dirty: u64,
     pub hasher: Arc<KeyHasher>,
     pub random: Random,
+    pub log: ShardLog,
     /// Which database comes first at the next `expire_due`, so that none starves another.
     turn: usize,
 }
@@ -42,7 +43,17 @@ impl Shard {
     pub fn new(index: usize, databases: usize, hasher: Arc<KeyHasher>, seed: u64) -> Shard {
         let dbs = (0..databases).map(|_| Db::new(Arc::clone(&hasher))).collect();
         let random = Random::new(seed);
-        Shard { index, dbs, stats: ShardStats::default(), garbage: Vec::new(), dirty: 0, hasher, random, turn: 0 }
+        Shard {
+            index,
+            dbs,
+            stats: ShardStats::default(),
+            garbage: Vec::new(),
+            dirty: 0,
+            hasher,
+            random,
+            log: ShardLog::default(),
+            turn: 0,
+        }
     }
 
     /// Removes what is due in all databases, telling `on_due` the database and the entry: before it is freed, or after
