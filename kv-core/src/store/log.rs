@@ -8,6 +8,8 @@
 pub struct ShardLog {
     /// Whether effects are to be added.
     pub on: bool,
+    /// The last epoch that something of this log was taken for; 0 before the first.
+    pub written: u64,
     bytes: Vec<u8>,
 }
 
@@ -23,8 +25,11 @@ impl ShardLog {
         self.bytes.len()
     }
 
-    /// All records added since the last call.
-    pub fn take(&mut self) -> Vec<u8> {
+    /// All records added since the last call; they belong to `epoch`.
+    pub fn take(&mut self, epoch: u64) -> Vec<u8> {
+        if !self.is_empty() {
+            self.written = epoch;
+        }
         std::mem::take(&mut self.bytes)
     }
 }

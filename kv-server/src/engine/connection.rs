@@ -101,6 +101,10 @@ pub struct Output {
     pub tail: Vec<u8>,
     /// How much of the front (the first chunk, or the tail) is sent already.
     sent: usize,
+    /// Bytes sent in all.
+    sent_total: u64,
+    /// What may leave only when its epoch is durable: the epoch, and where in the stream of bytes it ends. Both ascend.
+    gates: VecDeque<(u64, u64)>,
 }
 
 impl Output {
@@ -155,15 +159,49 @@ impl Output {
         self.chunks.push_back(bytes);
     }
 
-    /// The next bytes to send.
-    pub fn front(&self) -> &[u8] {
-        match self.chunks.front() {
+    /// The next bytes to send, with everything up to `durable` on disk.
+    #[inline]
+    pub fn front(&self, durable: u64) -> &[u8] {
+        let front = match self.chunks.front() {
             Some(chunk) => &chunk[self.sent..],
             None => &self.tail[self.sent..],
+        };
+        match self.gates.back() {
+            Some(last) if last.0 > durable => &front[..front.len().min(self.open_bytes(durable))],
+            _ => front,
         }
     }
 
+    /// How many bytes may leave before the first gate that is closed.
+    #[cold]
+    fn open_bytes(&self, durable: u64) -> usize {
+        let open = self.gates.iter().take_while(|gate| gate.0 <= durable).last();
+        open.map_or(0, |gate| (gate.1 - self.sent_total) as usize)
+    }
+
+    /// What lies in the output now, and is not held back already, leaves only when `epoch` is durable.
+    pub fn hold(&mut self, epoch: u64) {
+        if self.is_empty() {
+            return;
+        }
+        let end = self.sent_total + self.len() as u64;
+        match self.gates.back_mut() {
+            // Nothing leaves before what stands in front of it.
+            Some(last) if last.0 >= epoch || last.1 == end => last.1 = end,
+            _ => self.gates.push_back((epoch, end)),
+        }
+    }
+
+    /// Whether something is held back.
+    pub fn is_held(&self, durable: u64) -> bool {
+        self.gates.back().is_some_and(|gate| gate.0 > durable)
+    }
+
     pub fn advance(&mut self, sent: usize) {
+        self.sent_total += sent as u64;
+        while self.gates.front().is_some_and(|gate| gate.1 <= self.sent_total) {
+            self.gates.pop_front();
+        }
         self.sent += sent;
         match self.chunks.front() {
             Some(chunk) if self.sent == chunk.len() => {
@@ -392,6 +430,10 @@ pub struct Connection {
     pub end_of_input: bool,
     /// Bytes arrived since the last decoding, or requests were left over.
     pub undecoded: bool,
+    /// The latest epoch that its replies show something of.
+    pub shows: u64,
+    /// In the list of connections whose output is held back.
+    pub in_held: bool,
     /// Since when the output is above its soft limit, in ms.
     pub over_soft_limit_since: Option<u64>,
 }
@@ -431,6 +473,8 @@ impl Connection {
             dirty: false,
             end_of_input: false,
             undecoded: false,
+            shows: 0,
+            in_held: false,
             over_soft_limit_since: None,
         }
     }
@@ -443,8 +487,8 @@ mod tests {
     fn sent(output: &mut Output) -> Vec<u8> {
         let mut all = Vec::new();
         while !output.is_empty() {
-            let n = output.front().len().min(7);
-            all.extend_from_slice(&output.front()[..n]);
+            let n = output.front(0).len().min(7);
+            all.extend_from_slice(&output.front(0)[..n]);
             output.advance(n);
         }
         all
@@ -502,7 +546,7 @@ mod tests {
         for _ in 0..5000 {
             output.push(&reply);
             while output.len() > 1_000_000 {
-                output.advance(output.front().len().min(output.len() - 1_000_000));
+                output.advance(output.front(0).len().min(output.len() - 1_000_000));
             }
             let kept = output.chunk_bytes + output.tail.len();
             assert!(kept <= 1_000_000 + KEEP_BYTES + reply.len(), "{kept} bytes are kept");

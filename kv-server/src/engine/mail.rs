@@ -3,6 +3,7 @@
 //! A [`Batch`] carries all requests of one turn for one destination: their words copied into one buffer, one [`Item`] a
 //! request. It is run at the destination, filled with the replies, and goes back in the same allocation.
 
+use super::durability::Marker;
 use super::rendezvous::Rendezvous;
 use kv_core::command::RowId;
 use kv_core::resp::{Arg, Proto};
@@ -18,6 +19,8 @@ pub enum Mail {
     Late(Box<Late>),
     /// This worker's shard, back from a rendezvous.
     Home(Box<Shard>),
+    /// To worker 0: a marker to publish.
+    Mark(Marker),
 }
 
 #[derive(Default)]
@@ -33,8 +36,12 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// The replies, one after the other; item `i`'s ends at `items[i].reply_end`.
     pub replies: Vec<u8>,
-    /// What all these shards come together for, after the items.
+    /// The end of an epoch, after the items.
+    pub marker: Option<Marker>,
+    /// What all these shards come together for, after the items and the marker.
     pub rendezvous: Option<Arc<Rendezvous>>,
+    /// Of a batch with replies: the epoch of the last write on the shards they come from.
+    pub shows: u64,
 }
 
 /// Buffers above this size are let go instead of being kept for the next turn.
@@ -48,7 +55,9 @@ impl Batch {
         self.hashes.clear();
         self.bytes.clear();
         self.replies.clear();
+        self.marker = None;
         self.rendezvous = None;
+        self.shows = 0;
         if self.bytes.capacity() > KEEP_BYTES {
             self.bytes = Vec::new();
         }
@@ -143,4 +152,6 @@ pub struct Late {
     /// In pieces, so that nobody copies or grows a buffer of many megabytes at once.
     pub reply: Vec<Vec<u8>>,
     pub elements: u64,
+    /// As `Batch::shows`.
+    pub shows: u64,
 }

@@ -32,6 +32,7 @@
 
 pub mod admission;
 pub mod connection;
+pub mod durability;
 pub mod host;
 pub mod join;
 pub mod mail;
@@ -46,4 +47,4 @@ pub mod worker;
 
 pub use net::{Faults, Net, Wake};
 pub use session::Session;
-pub use worker::{ConnId, Publish, Worker};
+pub use worker::{ConnId, Publish, Setup, Worker};

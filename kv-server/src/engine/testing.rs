@@ -1,14 +1,15 @@
 //! A server without sockets, threads or clock: some workers, stepped in turn until nothing is left to do.
 
 use super::Session;
+use super::durability::{Link, Marker};
 use super::host::{Process, System};
 use super::net::{Net, NeverAsleep, Wake};
-use super::worker::{ConnId, Publish, Rest, Worker};
+use super::worker::{ConnId, Publish, Rest, Setup, Worker};
 use crate::config::Config;
 use kv_core::families::testing::show;
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::resp::reply::TEXT_LINE_END;
-use kv_core::store::KeyHasher;
+use kv_core::store::{KeyHasher, Shard};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -81,8 +82,18 @@ impl TestServer {
         let system = Arc::new(TestSystem::default());
         let now_us = START_MS * 1000;
         let worker = |(id, mailbox)| {
-            let (net, hasher, config, system) = (net.clone(), hasher.clone(), config.clone(), system.clone());
-            Worker::new(id, net, mailbox, hasher, config, system, id as u64 + 1, now_us)
+            let shard = Shard::new(id, config.databases as usize, hasher.clone(), id as u64 + 1);
+            Worker::new(Setup {
+                net: net.clone(),
+                mailbox,
+                shard: Box::new(shard),
+                config: config.clone(),
+                system: system.clone(),
+                link: Link::to_nobody(),
+                last: Marker::NEVER,
+                seed: id as u64 + 1,
+                now_us,
+            })
         };
         let workers = mailboxes.into_iter().enumerate().map(worker).collect();
         TestServer { workers, net, system, now_us, received: Vec::new(), deaf: Vec::new(), without_duties: None }

@@ -1,6 +1,7 @@
 //! One worker: some connections, one shard, and the steps of a turn (see the module above for their order and why).
 
 use super::connection::{Connection, Life};
+use super::durability::{Link, Marker};
 use super::host::{self, HostTable, System};
 use super::join::{Joining, Piece};
 use super::mail::{Answer, Batch, Dest, Late, Mail};
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 mod duties;
+mod epochs;
 mod execute;
 #[cfg(feature = "faults")]
 mod left_over;
@@ -70,6 +72,22 @@ struct Gathering {
     involved: Vec<bool>,
 }
 
+/// What a worker is made of.
+pub struct Setup {
+    pub net: Arc<Net>,
+    /// That of the worker with the number of the shard.
+    pub mailbox: Receiver<Mail>,
+    pub shard: Box<Shard>,
+    pub config: Config,
+    pub system: Arc<dyn System>,
+    pub link: Link,
+    /// The marker that ended the last epoch before the start.
+    pub last: Marker,
+    /// For its own random numbers.
+    pub seed: u64,
+    pub now_us: u64,
+}
+
 pub struct Worker {
     pub(super) id: usize,
     pub(super) net: Arc<Net>,
@@ -80,6 +98,8 @@ pub struct Worker {
     table: &'static Table,
     host: &'static HostTable,
     pub(super) system: Arc<dyn System>,
+    pub(super) link: Link,
+    epochs: epochs::Epochs,
     pub(super) config: Config,
     settings: Settings,
     limits: Limits,
@@ -150,19 +170,12 @@ const KEEP_BYTES: usize = 256 * 1024;
 
 impl Worker {
     /// A worker for the mailbox `mailbox` of `net`.
-    pub fn new(
-        id: usize,
-        net: Arc<Net>,
-        mailbox: Receiver<Mail>,
-        hasher: Arc<KeyHasher>,
-        config: Config,
-        system: Arc<dyn System>,
-        seed: u64,
-        now_us: u64,
-    ) -> Worker {
+    pub fn new(setup: Setup) -> Worker {
+        let Setup { net, mailbox, mut shard, config, system, link, last, seed, now_us } = setup;
         let table = kv_core::command::table();
         let shards = net.workers();
-        let shard = Box::new(Shard::new(id, config.databases as usize, hasher.clone(), seed));
+        let (id, hasher) = (shard.index, shard.hasher.clone());
+        shard.log.on = last.log;
         let mut worker = Worker {
             id,
             mailbox,
@@ -171,6 +184,8 @@ impl Worker {
             table,
             host: host::table(),
             system,
+            link,
+            epochs: epochs::Epochs::after(last),
             settings: Settings { string_max: 0, hll_sparse_max: 0, limits: types::Limits::default() },
             limits: Limits { line: 0, args: 0, bulk: 0 },
             config,
@@ -347,7 +362,8 @@ impl Worker {
 
     /// The next bytes to send; empty when there is nothing.
     pub fn output(&self, id: ConnId) -> &[u8] {
-        self.connections[id as usize].as_ref().map_or(b"", |c| c.output.front())
+        let durable = self.durable();
+        self.connections[id as usize].as_ref().map_or(b"", |c| c.output.front(durable))
     }
 
     pub fn sent(&mut self, id: ConnId, n: usize) {
@@ -436,6 +452,7 @@ impl Worker {
                 Mail::Replies(batch) => self.take_replies(batch),
                 Mail::Late(late) => self.take_late(*late),
                 Mail::Home(shard) => self.shard = Some(shard),
+                Mail::Mark(marker) => self.mark(marker),
             }
         }
     }
@@ -459,6 +476,9 @@ impl Worker {
                 Answer::Late => continue,
                 Answer::Cut => self.cut(item.dest),
             }
+            if batch.shows > 0 {
+                self.show(item.dest, batch.shows);
+            }
             self.take_reply(item.dest, &batch.replies[start..item.reply_end], 0);
             start = item.reply_end;
         }
@@ -468,12 +488,24 @@ impl Worker {
         }
     }
 
-    /// Cuts the connection that a reply was for: it does not read what it asks for.
-    fn cut(&mut self, dest: Dest) {
-        let conn = match dest {
+    /// The connection that a reply is for.
+    fn connection_of(&self, dest: Dest) -> ConnId {
+        match dest {
             Dest::Ticket { conn, .. } => conn,
             Dest::Join { join, .. } => self.joins[join as usize].conn,
-        };
+        }
+    }
+
+    /// A reply for `dest` shows the state at an epoch.
+    fn show(&mut self, dest: Dest, epoch: u64) {
+        let conn = self.connection_of(dest);
+        let c = self.connection(conn);
+        c.shows = c.shows.max(epoch);
+    }
+
+    /// Cuts the connection that a reply was for: it does not read what it asks for.
+    fn cut(&mut self, dest: Dest) {
+        let conn = self.connection_of(dest);
         if matches!(self.connection(conn).life, Life::Open | Life::Closing) {
             self.figures.output_limit_disconnections += 1;
             self.kill(conn);
@@ -481,6 +513,7 @@ impl Worker {
     }
 
     fn take_late(&mut self, late: Late) {
+        self.show(late.dest, late.shows);
         match late.dest {
             Dest::Ticket { conn, ticket } => {
                 let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
@@ -589,6 +622,7 @@ impl Worker {
             && self.walks.is_empty()
             && self.mailbox.is_empty()
             && self.connections.iter().flatten().all(|c| c.tickets.is_empty())
+            && self.holds_nothing()
     }
 
     // ---- publishing ----
@@ -599,6 +633,9 @@ impl Worker {
         let (next, locked) = match self.publishing {
             Publishing::Sending { next, locked } => (next, locked),
             Publishing::No => {
+                if self.has_marker_to_publish() {
+                    self.publish_marker();
+                }
                 if self.gathering.is_none() && self.outgoing.iter().all(Option::is_none) {
                     self.turn += 1;
                     return Publish::Done;

@@ -15,12 +15,13 @@ mod machine;
 mod socket;
 
 use crate::config::{Config, StartError};
-use crate::engine::{Net, Wake, Worker};
+use crate::engine::durability::{Link, Marker};
+use crate::engine::{Net, Setup, Wake, Worker};
 use acceptor::Acceptor;
 use clock::Clock;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use event_loop::EventLoop;
-use kv_core::store::{Garbage, KeyHasher};
+use kv_core::store::{Garbage, KeyHasher, Shard};
 use machine::Machine;
 use std::io;
 use std::path::PathBuf;
@@ -119,12 +120,24 @@ impl Server {
         let machine = Arc::new(Machine::new(shared.clone(), acceptor.stopper(), port, config_file)?);
         let hasher = Arc::new(KeyHasher::new(machine::random_bytes()?));
         let (trash, garbage): (Sender<Vec<Garbage>>, _) = unbounded();
+        let link = Link::to_nobody();
         let mut loops = Vec::new();
         for (id, ((poll, mailbox), incoming)) in polls.into_iter().zip(mailboxes).zip(receivers).enumerate() {
             let seed = u64::from_le_bytes(machine::random_bytes()?);
             let now_us = shared.clock.now_us();
             let system = machine.clone();
-            let worker = Worker::new(id, net.clone(), mailbox, hasher.clone(), config.clone(), system, seed, now_us);
+            let shard = Box::new(Shard::new(id, config.databases as usize, hasher.clone(), seed));
+            let worker = Worker::new(Setup {
+                net: net.clone(),
+                mailbox,
+                shard,
+                config: config.clone(),
+                system,
+                link: link.clone(),
+                last: Marker::NEVER,
+                seed,
+                now_us,
+            });
             loops.push(EventLoop::new(worker, poll, incoming, shared.clone(), trash.clone()));
         }
         let line = format!(

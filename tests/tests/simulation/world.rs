@@ -3,13 +3,14 @@
 //! Who may do what when is the caller's choice: [`World::step`] takes one worker one step on, [`World::feed`] lets bytes
 //! arrive. The order of the steps within a turn is the one `io` keeps, or a broken one.
 
-use kv_core::store::{Garbage, KeyHasher};
+use kv_core::store::{Garbage, KeyHasher, Shard};
 use kv_core::structs::random::Random;
 use kv_server::config::Config;
+use kv_server::engine::durability::{Link, Marker};
 use kv_server::engine::host::{Process, System};
 use kv_server::engine::net::NeverAsleep;
 use kv_server::engine::worker::Rest;
-use kv_server::engine::{ConnId, Faults, Net, Publish, Session, Wake, Worker};
+use kv_server::engine::{ConnId, Faults, Net, Publish, Session, Setup, Wake, Worker};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -129,16 +130,17 @@ impl World {
             .into_iter()
             .enumerate()
             .map(|(id, mailbox)| Station {
-                worker: Worker::new(
-                    id,
-                    net.clone(),
+                worker: Worker::new(Setup {
+                    net: net.clone(),
                     mailbox,
-                    hasher.clone(),
-                    config.clone(),
-                    system.clone(),
-                    random.next_u64(),
-                    BEGINNING_US,
-                ),
+                    shard: Box::new(Shard::new(id, config.databases as usize, hasher.clone(), random.next_u64())),
+                    config: config.clone(),
+                    system: system.clone(),
+                    link: Link::to_nobody(),
+                    last: Marker::NEVER,
+                    seed: random.next_u64(),
+                    now_us: BEGINNING_US,
+                }),
                 stage: Stage::Between,
                 stirred: false,
                 dirty: Vec::new(),

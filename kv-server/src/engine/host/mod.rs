@@ -12,7 +12,9 @@ mod info;
 mod server;
 
 use super::connection::{Connection, Life};
-use super::session::Session;
+use super::durability::{Question, ToKeeper};
+use super::mail::Dest;
+use super::session::{ReplyMode, Session};
 use super::worker::{ConnId, Worker};
 use crate::config::Config;
 use kv_core::command::{Args, CommandError, Flags, Handler, Row, RowId, table as rows};
@@ -45,6 +47,18 @@ impl Call<'_> {
     pub fn session(&mut self) -> &mut Session {
         let conn = self.conn.expect("a command of the session has one");
         &mut self.worker.connection(conn).session
+    }
+
+    /// Leaves the answer to the keeper; what follows on the connection waits for it. The handler writes no reply then.
+    pub fn ask(&mut self, question: Question) {
+        let conn = self.conn.expect("a command of the session has one");
+        let c = self.worker.connection(conn);
+        let mute = c.session.reply_mode != ReplyMode::On;
+        let ticket = c.tickets.wait(mute);
+        c.awaits_walk = true;
+        let proto = c.session.proto;
+        let dest = Dest::Ticket { conn, ticket };
+        self.worker.link.tell(ToKeeper::Ask { question, from: self.worker.id, dest, proto });
     }
 
     pub fn is_first_worker(&self) -> bool {

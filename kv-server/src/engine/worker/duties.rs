@@ -59,11 +59,12 @@ impl Worker {
             self.every_second();
         }
         self.publish_figures();
+        self.end_turn_of_log();
     }
 
     /// How long nothing is to be done.
     pub fn rest(&self) -> Rest {
-        if !self.ready.is_empty() || !self.dirty.is_empty() || !self.mailbox.is_empty() {
+        if !self.ready.is_empty() || !self.dirty.is_empty() || !self.mailbox.is_empty() || self.may_release() {
             return Rest::None;
         }
         if self.shard.is_some() && !self.queue.is_empty() {

@@ -37,6 +37,10 @@ impl Worker {
         }
         let mut batch = self.queue.pop_front().expect("just seen");
         self.run_batch(&mut batch);
+        batch.shows = self.shows();
+        if let Some(marker) = batch.marker.take() {
+            self.pass(marker);
+        }
         if let Some(meeting) = batch.rendezvous.take() {
             let shard = self.shard.take().expect("it is here");
             if let Some((shards, work, now)) = meeting.arrive(shard, self.now) {
@@ -135,7 +139,10 @@ impl Worker {
                     // Elements without a header: their number has to travel with them.
                     Outcome::Done => {
                         let reply = out.split_off(start);
-                        self.send_late(batch.from, Late { dest: item.dest, reply: vec![reply], elements });
+                        self.send_late(
+                            batch.from,
+                            Late { dest: item.dest, reply: vec![reply], elements, shows: self.shows() },
+                        );
                         true
                     }
                     Outcome::Again(cursor) => {
@@ -196,6 +203,7 @@ impl Worker {
             work.items[i].reply_end = replies.len();
         }
         work.replies = replies;
+        work.shows = shards.iter().map(|shard| self.shown_by(shard)).max().unwrap_or(0);
         for shard in shards {
             self.net.stats(shard.index).publish_shard(&shard);
             if shard.index == self.id {
@@ -239,12 +247,18 @@ impl Worker {
                 }
                 Ok(Outcome::Done) => {
                     walk.pieces.push(walk.reply);
-                    self.send_late(walk.from, Late { dest: walk.dest, reply: walk.pieces, elements: walk.elements });
+                    self.send_late(
+                        walk.from,
+                        Late { dest: walk.dest, reply: walk.pieces, elements: walk.elements, shows: self.shows() },
+                    );
                 }
                 Err(error) => {
                     let mut reply = Vec::new();
                     Reply::new(&mut reply, walk.proto).error(&error.to_string());
-                    self.send_late(walk.from, Late { dest: walk.dest, reply: vec![reply], elements: 0 });
+                    self.send_late(
+                        walk.from,
+                        Late { dest: walk.dest, reply: vec![reply], elements: 0, shows: self.shows() },
+                    );
                 }
             }
         }

@@ -439,7 +439,7 @@ impl Worker {
             return true;
         }
         c.session.last_command = &row.full_name;
-        if let Some(error) = admission::refusal(row, &c.session) {
+        if let Some(error) = admission::refusal(row, &c.session, self.link.status()) {
             self.refuse(request.conn, &error.to_string(), mute);
             return true;
         }
@@ -542,9 +542,9 @@ impl Worker {
     /// A command of the session or the server, on this worker, now.
     fn run_host_here(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg]) {
         let mut out = Vec::new();
-        let (proto, client) = {
+        let (proto, client, line) = {
             let c = self.connection(request.conn);
-            (c.session.proto, c.session.id)
+            (c.session.proto, c.session.id, c.tickets.len())
         };
         let hasher = self.hasher.clone();
         let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
@@ -571,6 +571,9 @@ impl Worker {
             self.figures.count_error(text.as_bytes());
         }
         let c = self.connection(request.conn);
+        if c.tickets.len() > line {
+            return; // answered later, by the keeper
+        }
         // Also after CLIENT REPLY itself, which decides about its own reply.
         if c.session.reply_mode == ReplyMode::On {
             c.answer(&out);

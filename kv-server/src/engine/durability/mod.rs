@@ -1,0 +1,128 @@
+//! Nothing is lost: the log, snapshots, and what workers have to do with them.
+//!
+//! ```text
+//! workers    write effects into their shard's log; pass markers; walk their shard for a snapshot
+//!   |  \
+//!   |   ToSaver: pieces of a snapshot          saver    one thread: serialises, compresses, writes, syncs
+//!   |                                            |
+//!   ToKeeper: what an epoch holds              keeper   one thread: decides when an epoch ends, when to sync, save, rewrite; writes
+//!   ^                                                   the log and the manifest
+//!   Mail::Mark, Mail::Late, Status             <- what comes back
+//! ```
+//!
+//! # Epochs
+//!
+//! Epochs are counted 1, 2, 3 ... and end with a [`Marker`]. A marker is published by worker 0 in one of its turns, under the
+//! lock of publishing, to all workers; each passes it at its place in the mailbox. By the rule of order every command lies
+//! before or behind it on all shards alike, so the state at a marker is one that the whole server had. What a shard logs
+//! after the marker of epoch `e` belongs to epoch `e + 1`.
+//!
+//! Who logs something while no marker is asked for says [`ToKeeper::Wanted`]; the keeper answers with a marker when it is
+//! time for one. An idle server has no epochs.
+//!
+//! # What leaves the server
+//!
+//! With `appendfsync always` the output of a connection carries the epoch of the last write on the shards it came from, and
+//! leaves when [`Status::durable`] has reached it: nothing is seen that could be lost. No worker waits for a disk.
+
+mod status;
+
+pub use status::Status;
+
+use super::mail::Dest;
+use crate::config::Config;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use kv_core::resp::Proto;
+use kv_core::store::UnixMs;
+use std::sync::Arc;
+
+/// The end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marker {
+    pub epoch: u64,
+    /// A snapshot of this number begins here.
+    pub snapshot: Option<u64>,
+    /// Whether shards log from here on.
+    pub log: bool,
+    /// Whether output waits from here on until what it shows is durable.
+    pub hold: bool,
+}
+
+impl Marker {
+    /// What is "before the first epoch" where nothing is logged.
+    pub const NEVER: Marker = Marker { epoch: 0, snapshot: None, log: false, hold: false };
+}
+
+/// What the keeper is asked by a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Answered when the snapshot is on disk.
+    Save,
+    /// Answered when the snapshot has begun. `schedule`: after what is under way, if something is.
+    BackgroundSave {
+        schedule: bool,
+    },
+    BackgroundRewrite,
+}
+
+/// To the keeper.
+pub enum ToKeeper {
+    /// Something was logged while no marker was asked for.
+    Wanted,
+    /// A shard has passed a marker.
+    Passed {
+        epoch: u64,
+        shard: usize,
+        /// The records of the epoch.
+        log: Vec<u8>,
+        /// The writes of the shard so far.
+        dirty: u64,
+        now: UnixMs,
+    },
+    /// A client asks; the answer goes to worker `from` as [`super::mail::Late`].
+    Ask { question: Question, from: usize, dest: Dest, proto: Proto },
+    /// Options have changed.
+    Options(Box<Config>),
+}
+
+/// What a worker knows of the keeper.
+pub struct Link {
+    keeper: Sender<ToKeeper>,
+    status: Arc<Status>,
+}
+
+impl Link {
+    /// A link, and the keeper's end of it.
+    pub fn new(status: Arc<Status>) -> (Link, Receiver<ToKeeper>) {
+        let (keeper, inbox) = unbounded();
+        (Link { keeper, status }, inbox)
+    }
+
+    /// A link to nobody: nothing is kept.
+    pub fn to_nobody() -> Link {
+        Link::new(Arc::default()).0
+    }
+
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Tells the keeper; at the end of the server there may be none any more, and nobody waits for it.
+    pub fn tell(&self, message: ToKeeper) {
+        let _ = self.keeper.send(message);
+    }
+
+    /// Something lies in a shard's log: asks for a marker, unless one is asked for already.
+    #[inline]
+    pub fn want_marker(&self) {
+        if !self.status.is_marker_wanted() && self.status.set_marker_wanted() {
+            self.tell(ToKeeper::Wanted);
+        }
+    }
+}
+
+impl Clone for Link {
+    fn clone(&self) -> Link {
+        Link { keeper: self.keeper.clone(), status: self.status.clone() }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a worker does for the log: it passes markers, asks for them, and holds output back until it is durable.
+
+use super::super::durability::{Marker, ToKeeper};
+use super::{ConnId, Worker};
+use kv_core::store::Shard;
+
+/// Where a worker stands between two markers.
+pub(super) struct Epochs {
+    /// The epoch that what the shard logs now belongs to.
+    open: u64,
+    /// Whether output waits until what it shows is durable.
+    hold: bool,
+    /// Connections whose output is held back.
+    held: Vec<ConnId>,
+    /// What was durable when they were looked at last.
+    durable: u64,
+    /// A marker for the next turn that is published (worker 0).
+    to_publish: Option<Marker>,
+}
+
+impl Epochs {
+    /// After `last`, the marker that ended the last epoch.
+    pub fn after(last: Marker) -> Epochs {
+        Epochs { open: last.epoch + 1, hold: last.hold, held: Vec::new(), durable: 0, to_publish: None }
+    }
+}
+
+impl Worker {
+    /// Publishes a marker with the next turn. One that comes before the last one went out takes its place: the keeper does
+    /// not send one before all workers have passed the last.
+    pub(super) fn mark(&mut self, marker: Marker) {
+        debug_assert!(self.epochs.to_publish.is_none(), "one marker at a time");
+        self.epochs.to_publish = Some(marker);
+    }
+
+    /// Puts the marker into all batches of the turn.
+    pub(super) fn publish_marker(&mut self) {
+        let Some(marker) = self.epochs.to_publish.take() else { return };
+        // Before the batches go out: what is logged behind the marker must ask for another.
+        self.link.status().marker_comes();
+        (0..self.outgoing.len()).for_each(|shard| self.batch_for(shard).marker = Some(marker));
+        self.needs_lock = true;
+    }
+
+    pub(super) fn has_marker_to_publish(&self) -> bool {
+        self.epochs.to_publish.is_some()
+    }
+
+    /// Ends an epoch of this worker's shard, which is here.
+    pub(super) fn pass(&mut self, marker: Marker) {
+        let shard = self.shard.as_mut().expect("batches run only while the shard is here");
+        let passed = ToKeeper::Passed {
+            epoch: marker.epoch,
+            shard: self.id,
+            log: shard.log.take(marker.epoch),
+            dirty: shard.dirty,
+            now: self.now,
+        };
+        shard.log.on = marker.log;
+        self.epochs.open = marker.epoch + 1;
+        self.epochs.hold = marker.hold;
+        self.link.tell(passed);
+    }
+
+    /// The epoch of the last write to a shard that is here, or has come together with this worker's; 0 when nobody has to
+    /// wait for it.
+    pub(super) fn shown_by(&self, shard: &Shard) -> u64 {
+        match (self.epochs.hold, shard.log.is_empty()) {
+            (false, _) => 0,
+            (true, false) => self.epochs.open,
+            (true, true) => shard.log.written,
+        }
+    }
+
+    /// The same of the own shard. One that is away may have been written to.
+    pub(super) fn shows(&self) -> u64 {
+        match &self.shard {
+            Some(shard) => self.shown_by(shard),
+            None if self.epochs.hold => self.epochs.open,
+            None => 0,
+        }
+    }
+
+    /// At the end of a turn: asks for a marker if something was logged, and holds back what must not leave yet.
+    pub(super) fn end_turn_of_log(&mut self) {
+        if self.shard.as_ref().is_some_and(|shard| !shard.log.is_empty()) {
+            self.link.want_marker();
+        }
+        let durable = self.link.status().durable();
+        if self.epochs.hold {
+            let epoch = self.shows();
+            for i in 0..self.dirty.len() {
+                let id = self.dirty[i];
+                let Some(c) = self.connections[id as usize].as_mut() else { continue };
+                // A reply may have waited behind others since it was served: what is shown never becomes less.
+                c.shows = c.shows.max(epoch);
+                let epoch = c.shows;
+                if epoch > durable {
+                    c.output.hold(epoch);
+                    if !c.in_held {
+                        c.in_held = true;
+                        self.epochs.held.push(id);
+                    }
+                }
+            }
+        }
+        if self.epochs.durable != durable {
+            self.epochs.durable = durable;
+            self.release();
+        }
+    }
+
+    /// Lets go of what has become durable.
+    fn release(&mut self) {
+        let durable = self.epochs.durable;
+        let mut held = std::mem::take(&mut self.epochs.held);
+        held.retain(|&id| {
+            let Some(c) = self.connections[id as usize].as_mut() else { return false };
+            c.in_held = c.output.is_held(durable);
+            let still = c.in_held;
+            self.mark_dirty(id);
+            still
+        });
+        held.append(&mut self.epochs.held);
+        self.epochs.held = held;
+    }
+
+    /// Whether all output may leave that is there.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.epochs.held.is_empty()
+    }
+
+    /// Up to which epoch output may leave.
+    pub(super) fn durable(&self) -> u64 {
+        self.epochs.durable
+    }
+
+    /// Whether something has become durable that output waits for.
+    pub(super) fn may_release(&self) -> bool {
+        !self.epochs.held.is_empty() && self.link.status().durable() != self.epochs.durable
+    }
+}
