@@ -150,7 +150,7 @@ impl TestServer {
     /// One turn of a worker; whether something moved.
     fn turn(&mut self, id: usize) -> bool {
         let worker = &mut self.workers[id];
-        let mut moved = worker.has_mail();
+        let mut moved = worker.has_news();
         worker.decode();
         worker.take_mail();
         worker.set_time(self.now_us);

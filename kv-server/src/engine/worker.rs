@@ -435,8 +435,9 @@ impl Worker {
         self.figures.longest_turn_us = self.figures.longest_turn_us.max(us);
     }
 
-    pub fn has_mail(&self) -> bool {
-        !self.mailbox.is_empty()
+    /// Whether others have left something for this worker: what it is woken for.
+    pub fn has_news(&self) -> bool {
+        !self.mailbox.is_empty() || self.may_release()
     }
 
     /// Takes the mailbox as it is now. Replies are served at once, requests wait in order for `run_mail`.

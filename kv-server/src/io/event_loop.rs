@@ -169,7 +169,7 @@ impl EventLoop {
         }
         if timeout != Some(Duration::ZERO) {
             net.falls_asleep(id);
-            if self.worker.has_mail() || !self.incoming.is_empty() || self.shared.is_stopping() {
+            if self.worker.has_news() || !self.incoming.is_empty() || self.shared.is_stopping() {
                 timeout = Some(Duration::ZERO);
             }
         }
