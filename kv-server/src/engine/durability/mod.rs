@@ -25,8 +25,10 @@
 //! With `appendfsync always` the output of a connection carries the epoch of the last write on the shards it came from, and
 //! leaves when [`Status::durable`] has reached it: nothing is seen that could be lost. No worker waits for a disk.
 
+mod disk;
 mod status;
 
+pub use disk::{Disk, DiskFile};
 pub use status::Status;
 
 use super::mail::Dest;
