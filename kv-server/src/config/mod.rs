@@ -15,6 +15,7 @@
 
 mod args;
 mod docs;
+mod durability;
 mod error;
 mod file;
 mod output_limits;
@@ -34,6 +35,7 @@ use kv_core::types::{Limits, pattern};
 
 pub use args::{Start, parse_args};
 pub use docs::{help_text, options_markdown};
+pub use durability::{Fsync, SavePoint, SavePoints};
 pub use error::{SetError, StartError};
 pub use file::ReadFile;
 pub use output_limits::{OutputLimit, OutputLimits};
@@ -72,6 +74,15 @@ pub struct Config {
     pub limits: Limits,
     pub list_max_listpack_size: i32,
     pub dir: PathBuf,
+    pub save: SavePoints,
+    pub appendonly: bool,
+    pub appendfsync: Fsync,
+    /// Percent; 0 is never.
+    pub auto_aof_rewrite_percentage: u32,
+    /// Bytes.
+    pub auto_aof_rewrite_min_size: u64,
+    pub stop_writes_on_bgsave_error: bool,
+    pub rdbcompression: bool,
     pub loglevel: LogLevel,
     /// None is standard output.
     pub logfile: Option<PathBuf>,
@@ -101,6 +112,13 @@ impl Default for Config {
             limits: Limits::default(),
             list_max_listpack_size: -2,
             dir: PathBuf::from("."),
+            save: SavePoints::default(),
+            appendonly: false,
+            appendfsync: Fsync::EverySecond,
+            auto_aof_rewrite_percentage: 100,
+            auto_aof_rewrite_min_size: 64 << 20,
+            stop_writes_on_bgsave_error: true,
+            rdbcompression: true,
             loglevel: LogLevel::Notice,
             logfile: None,
         }
