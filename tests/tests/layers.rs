@@ -16,9 +16,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     // From here on `resp` for the text forms of numbers: what is an integer's text is stored as one.
     ("structs", &["resp"]),
     ("types", &["resp", "structs"]),
-    ("store", &["resp", "structs", "types"]),
-    ("command", &["resp", "structs", "types", "store"]),
-    ("families", &["resp", "structs", "types", "store", "command"]),
+    ("persist", &["resp", "structs", "types"]),
+    ("store", &["resp", "structs", "types", "persist"]),
+    ("command", &["resp", "structs", "types", "persist", "store"]),
+    ("families", &["resp", "structs", "types", "persist", "store", "command"]),
 ];
 
 /// File, room, reason. One that is no longer needed fails, too.

@@ -26,7 +26,9 @@ pub use fuzz::fuzz_packed;
 
 use crate::resp::number;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How many items a sequence can count.
 pub const ITEMS_MAX: usize = u16::MAX as usize;
@@ -127,6 +129,15 @@ impl<'a> Encoded<'a> {
     #[inline]
     pub fn of(text: &'a [u8]) -> Encoded<'a> {
         Encoded::from(Item::of(text))
+    }
+
+    /// The same of an item whose bytes may be the text of an integer.
+    #[inline]
+    pub fn of_item(item: Item<'a>) -> Encoded<'a> {
+        match item {
+            Item::Bytes(text) => Encoded::of(text),
+            Item::Int(_) => Encoded::from(item),
+        }
     }
 
     /// Bytes that it takes.
@@ -327,6 +338,45 @@ impl<'a> PackedRef<'a> {
         }
         None
     }
+
+    /// Whether no two are the same, among each `stride`th from the first on. Cost: O(n log n).
+    pub fn all_different(self, stride: usize) -> bool {
+        let mut hashes = Vec::with_capacity(self.len() / stride);
+        let mut items = Walk { packed: self, at: HEADER, stride };
+        hashes.extend(items.clone().map(xxh3_64));
+        hashes.sort_unstable();
+        if hashes.windows(2).all(|pair| pair[0] != pair[1]) {
+            return true;
+        }
+        // Two are the same, or their hashes are.
+        let mut seen = HashSet::with_capacity(hashes.len());
+        items.all(|item| seen.insert(item))
+    }
+}
+
+/// The encodings of each `stride`th item.
+#[derive(Clone)]
+struct Walk<'a> {
+    packed: PackedRef<'a>,
+    at: usize,
+    stride: usize,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let bytes = self.packed.0;
+        if self.at >= bytes.len() {
+            return None;
+        }
+        let item = &bytes[self.at..skip(bytes, self.at)];
+        for _ in 0..self.stride {
+            self.at = skip(bytes, self.at);
+        }
+        Some(item)
+    }
 }
 
 impl<'a> IntoIterator for PackedRef<'a> {
@@ -385,6 +435,11 @@ pub struct Packed(Vec<u8>);
 impl Packed {
     pub const fn new() -> Packed {
         Packed(Vec::new())
+    }
+
+    /// An empty one with room for so many bytes of items.
+    pub fn with_capacity(bytes: usize) -> Packed {
+        Packed(Vec::with_capacity(HEADER + bytes))
     }
 
     /// Takes the bytes of a sequence for one.

@@ -76,6 +76,39 @@ impl Hash {
         Hash::Packed(Packed::new())
     }
 
+    /// One of fields with their values and moments, in the form that they ask for; none when a field comes twice.
+    pub fn of_fields<'f>(
+        fields: impl Iterator<Item = (Item<'f>, Item<'f>, Option<UnixMs>)> + Clone,
+        limits: &Limits,
+    ) -> Option<Hash> {
+        let longest = limits.hash_packed_value.min(PACKED_TEXT_MAX);
+        let (mut bytes, mut entries_left) = (0, limits.hash_packed_entries.min(ITEMS_MAX / STRIDE));
+        let fits = fields.clone().all(|(field, value, expire_at)| {
+            bytes += packed_bytes_max(field) + packed_bytes_max(value);
+            let room = entries_left > 0;
+            entries_left = entries_left.saturating_sub(1);
+            room && expire_at.is_none() && field.len().max(value.len()) <= longest
+        });
+        if fits {
+            let mut packed = Packed::with_capacity(bytes);
+            fields.for_each(|(field, value, _)| {
+                packed.push_encoded(&Encoded::of_item(field));
+                packed.push_encoded(&Encoded::of_item(value));
+            });
+            return packed.as_ref().all_different(STRIDE).then_some(Hash::Packed(packed));
+        }
+        let mut table = HashTable::new(limits);
+        for (field, value, expire_at) in fields {
+            let (mut digits, mut value_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let ttl = expire_at.map_or(Ttl::Clear, Ttl::At);
+            // Nothing is due before time begins.
+            if !table.set(field.text(&mut digits), value.text(&mut value_digits), ttl, 0, limits) {
+                return None;
+            }
+        }
+        Some(Hash::Table(Box::new(table)))
+    }
+
     #[inline]
     pub fn as_ref(&self) -> HashRef<'_> {
         match self {
@@ -290,6 +323,16 @@ impl<'a> HashRef<'a> {
         packed.into_iter().flatten().chain(table.into_iter().flatten())
     }
 
+    /// All fields with their values and moments, those that are due but not yet removed included.
+    pub fn fields(self) -> impl Iterator<Item = (Item<'a>, Item<'a>, Option<UnixMs>)> {
+        let (packed, table) = match self {
+            HashRef::Packed(packed) => (Some(pairs(packed)), None),
+            HashRef::Table(table) => (None, Some(table.fields())),
+        };
+        let timeless = packed.into_iter().flatten().map(|(field, value)| (field, value, None));
+        timeless.chain(table.into_iter().flatten())
+    }
+
     /// Calls `f` for some of the fields and returns where to go on: begin with 0, end when 0 comes back. A field that is
     /// there all the time is visited at least once. Cost: about `count` fields; all of a packed hash.
     pub fn scan(self, cursor: u64, count: usize, now: UnixMs, mut f: impl FnMut(Item<'a>, Item<'a>)) -> u64 {
@@ -352,6 +395,11 @@ impl<'a> HashRef<'a> {
             }
         }
     }
+}
+
+/// Bytes that an item takes in a packed sequence, at most.
+fn packed_bytes_max(item: Item<'_>) -> usize {
+    item.len() + 5
 }
 
 /// The pairs of a packed hash.

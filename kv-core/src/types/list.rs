@@ -104,7 +104,17 @@ impl List {
     /// Adds an element at an end. Cost: O(1).
     #[inline]
     pub fn push(&mut self, end: End, text: &[u8], limits: &Limits) {
-        let item = &Encoded::of(text);
+        self.push_encoded(end, &Encoded::of(text), limits);
+    }
+
+    /// Adds an element that may already be known to be an integer.
+    #[inline]
+    pub fn push_item(&mut self, end: End, item: Item<'_>, limits: &Limits) {
+        self.push_encoded(end, &Encoded::of_item(item), limits);
+    }
+
+    #[inline]
+    fn push_encoded(&mut self, end: End, item: &Encoded<'_>, limits: &Limits) {
         match (self.room_for(item, limits), end) {
             (List::Packed(packed), End::Head) => packed.insert_encoded(packed.as_ref().start(), item),
             (List::Packed(packed), End::Tail) => packed.push_encoded(item),

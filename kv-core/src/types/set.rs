@@ -67,6 +67,30 @@ impl Set {
         }
     }
 
+    /// One of these members, in the form that they ask for; none when one comes twice.
+    pub fn of_members<'m>(members: impl Iterator<Item = Member<'m>> + Clone, limits: &Limits) -> Option<Set> {
+        let (mut count, mut bytes, mut longest) = (0, 0, 0);
+        let mut ints = true;
+        for member in members.clone() {
+            count += 1;
+            bytes += member.len() + 5;
+            longest = longest.max(member.len());
+            ints = ints && member.int().is_some();
+        }
+        if ints && count <= limits.set_int_entries {
+            let mut set = Ints::new();
+            return members.filter_map(Member::int).all(|int| set.insert(int)).then_some(Set::Ints(set));
+        }
+        if count <= packed_max(limits) && longest <= limits.set_packed_value {
+            let mut packed = Packed::with_capacity(bytes);
+            members.for_each(|member| packed.push_encoded(&Encoded::of_item(member)));
+            return packed.as_ref().all_different(1).then_some(Set::Packed(packed));
+        }
+        let mut table = Box::new(Dict::new(limits.hash_seed));
+        let fresh = |member: Member<'_>| table.find_or_insert(member.text(&mut itoa::Buffer::new()), b"").1;
+        members.into_iter().all(fresh).then_some(Set::Table(table))
+    }
+
     /// Changes the form ahead of so many members being added, whether they turn out to be new or not.
     pub fn expect(&mut self, count: usize, limits: &Limits) {
         let max = match self {

@@ -27,11 +27,13 @@ use std::ops::Range;
 
 mod algebra;
 mod bounds;
+mod build;
 mod fuzz;
 mod pairs;
 
 pub use algebra::{Aggregate, Input, Source, difference, intersection, intersection_len, union};
 pub use bounds::{LexBound, LexRange, ScoreBound, ScoreRange};
+pub use build::Builder;
 pub use fuzz::fuzz_zset;
 use pairs::Pairs;
 

@@ -236,6 +236,15 @@ impl HashTable {
         self.dict.iter().filter_map(move |handle| self.live(handle, now))
     }
 
+    /// All fields, due or not.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (Item<'_>, Item<'_>, Option<UnixMs>)> {
+        self.dict.iter().map(|handle| {
+            let (field, rest) = self.dict.record(handle);
+            let record = Record::read(rest);
+            (Item::Bytes(field), Item::Bytes(record.value), record.expire_at)
+        })
+    }
+
     pub(super) fn scan<'a>(
         &'a self,
         cursor: u64,
