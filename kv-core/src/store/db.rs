@@ -163,7 +163,7 @@ fn plain(bytes: &[u8]) -> NewValue<'_> {
     if bytes.len() <= EMBED_MAX {
         NewValue::Bytes(bytes)
     } else {
-        NewValue::Object(Box::new(Object::Str(bytes.to_vec())))
+        NewValue::Object(Box::new(Object::Str(bytes.to_vec().into())))
     }
 }
 
@@ -284,7 +284,9 @@ impl Db {
         let value = match value {
             StrValue::Int(n) => NewValue::Int(n),
             StrValue::Bytes(bytes) => classify(bytes),
-            StrValue::Owned(text) if text.len() > EMBED_MAX => NewValue::Object(Box::new(Object::Str(fitting(text)))),
+            StrValue::Owned(text) if text.len() > EMBED_MAX => {
+                NewValue::Object(Box::new(Object::Str(fitting(text).into())))
+            }
             StrValue::Owned(text) => {
                 owned = text;
                 classify(&owned)
@@ -329,7 +331,7 @@ impl Db {
             text.shrink_to(2 * EMBED_MAX);
             self.text = text;
         } else {
-            self.put(key, NewValue::Object(Box::new(Object::Str(text))), true, Expire::Keep, now);
+            self.put(key, NewValue::Object(Box::new(Object::Str(text.into()))), true, Expire::Keep, now);
         }
         result
     }

@@ -20,6 +20,7 @@
 #![allow(unsafe_code)]
 
 use super::UnixMs;
+use crate::structs::freezable::Freezable;
 use crate::structs::heap::{self, BLOCK_MAX, Heap, block_size, system_size};
 use crate::structs::table::Item;
 use crate::types::hash::Filed;
@@ -106,7 +107,7 @@ impl Form {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Object {
     /// A long string, or one that grows.
-    Str(Vec<u8>),
+    Str(Freezable<Vec<u8>>),
     Hash(Hash),
     List(List),
     Set(Set),

@@ -281,6 +281,13 @@ impl Chain {
         iter
     }
 
+    /// A chain of the items that there are now, which stay as they are. Cost: O(nodes); from then on each node is copied
+    /// before it is written to, once, unless nobody reads it any more.
+    pub fn freeze(&mut self) -> Chain {
+        let Chain { len, used, held, .. } = *self;
+        Chain { nodes: self.nodes.iter_mut().map(Node::frozen).collect(), len, used, held }
+    }
+
     /// The node of an item, and its index there.
     fn place(&self, index: usize) -> Option<(usize, usize)> {
         if index >= self.len {

@@ -18,6 +18,8 @@
 //! what makes `random` fair. Keys are different. Handles stay the same until the record is removed, or `replace_rest`
 //! says otherwise.
 //!
+//! **Freezing** needs the slab alone: its blocks are the records.
+//!
 //! It does not know what the rest of a record means. The hash is XXH3 with a seed, so that nobody outside can choose keys
 //! that collide.
 //!
@@ -26,7 +28,7 @@
 
 use super::segments::Segments;
 pub use super::slab::Handle;
-use super::slab::Slab;
+use super::slab::{FrozenSlab, Slab};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 mod fuzz;
@@ -474,6 +476,11 @@ impl Dict {
         Iter { dict: self, bucket: 0, chunk: NONE, slot: 0, left: self.len }
     }
 
+    /// The records that are in the table now. Cost: that of `Slab::freeze`; the buckets are of no concern.
+    pub fn freeze(&mut self) -> FrozenDict {
+        FrozenDict { slab: self.slab.freeze() }
+    }
+
     /// Takes all records out and gives the memory back.
     pub fn clear(&mut self) {
         *self = Dict::new(self.seed);
@@ -705,6 +712,34 @@ impl Dict {
                 last => self.drop_chunk(last),
             }
         }
+    }
+}
+
+/// The records of a table as they were when it was frozen. It may be read on any thread.
+pub struct FrozenDict {
+    slab: FrozenSlab,
+}
+
+impl FrozenDict {
+    pub fn len(&self) -> usize {
+        self.slab.blocks()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that are kept from being freed, at most.
+    pub fn bytes(&self) -> usize {
+        self.slab.bytes()
+    }
+
+    /// Calls `f` with key and rest of each record, in no order, and lets go of the memory meanwhile.
+    pub fn for_each(self, mut f: impl FnMut(&[u8], &[u8])) {
+        self.slab.for_each(|tail| {
+            let lengths = Lengths::read(tail);
+            f(&tail[lengths.key_range()], &tail[lengths.rest_range()]);
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod dict;
+pub mod freezable;
 pub mod heap;
 pub mod huge;
 pub mod ints;

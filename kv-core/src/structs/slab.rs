@@ -5,6 +5,7 @@
 //!          0 | number + 1: 31 bits                                                     a larger block, boxed by itself
 //!
 //! page     blocks of one size: [used][free -> next free in this page][used] ... room up to 64 KiB
+//! large    groups of 256 boxes
 //! ```
 //!
 //! A block's size is a multiple of 8, its class. A page grows from two blocks to 64 KiB, and further pages of a class
@@ -12,15 +13,22 @@
 //! freed block serves the next one of its class; a page without blocks is given back, so what has become free of one
 //! size is not lost for others.
 //!
+//! **Freezing** (`freeze`) takes O(pages) and O(groups): what comes out walks over the blocks that were in use, whatever
+//! becomes of the slab. From then on a write copies the page, or the group and the block, that it touches, once.
+//!
 //! **Invariants.** A page is in the list of its class if and only if it has a free block or room for one; a page outside
 //! of any class holds no memory. The handles of small blocks have their top bit set, so a handle is never 0.
 //!
 //! It is safe code: a handle that was freed, or that comes from another slab, reads wrong bytes or panics, no more. It does
 //! not know how long the contents of a block are: whoever stores them must.
 
+use super::freezable::{Freezable, Piece};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+mod frozen;
 mod fuzz;
+pub use frozen::FrozenSlab;
 pub use fuzz::fuzz_slab;
 
 const UNIT: usize = 8;
@@ -36,6 +44,10 @@ const SMALL: u32 = 1 << 31;
 /// 16 GiB; from there on small blocks are boxed, too.
 const PAGES_MAX: usize = 1 << (31 - PLACE_BITS);
 const LARGE_MAX: usize = SMALL as usize - 1;
+/// Large blocks that are frozen together: few enough that counting each of them anew takes microseconds.
+const GROUP: usize = 256;
+/// Bytes of a large block besides its own: the counts of who reads it.
+const LARGE_HEAD: usize = 2 * size_of::<usize>();
 
 /// No page.
 const NO_PAGE: u32 = u32::MAX;
@@ -106,18 +118,30 @@ struct Class {
     pages: u32,
 }
 
+/// Large blocks, each by itself, so that one is copied without its neighbours.
+type Group = Vec<Option<Arc<[u8]>>>;
+
+impl Piece for Group {
+    fn copy(&self) -> Group {
+        let mut copy = Vec::with_capacity(self.capacity());
+        copy.extend(self.iter().cloned());
+        copy
+    }
+}
+
 pub struct Slab {
     /// Up to its length, a page was cut into blocks; up to its capacity there is room.
-    pages: Vec<Vec<u8>>,
+    pages: Vec<Freezable<Vec<u8>>>,
     heads: Vec<Head>,
     /// By block size in units; as long as the largest size so far demands.
     classes: Vec<Class>,
     /// The first page that is out of use.
     spare: u32,
-    large: Vec<Box<[u8]>>,
+    /// All groups but the last are full.
+    large: Vec<Freezable<Group>>,
     free_large: Vec<u32>,
     blocks: usize,
-    /// Capacities of pages and lengths of large blocks.
+    /// Bytes of pages, groups and large blocks.
     held: usize,
 }
 
@@ -131,9 +155,9 @@ impl Default for Slab {
 impl Clone for Slab {
     fn clone(&self) -> Slab {
         let pages = self.pages.clone();
-        let large = self.large.clone();
-        let held =
-            pages.iter().map(Vec::capacity).sum::<usize>() + large.iter().map(|block| block.len()).sum::<usize>();
+        let large: Vec<Freezable<Group>> = self.large.iter().map(|group| copy_of_blocks(group).into()).collect();
+        let held = pages.iter().map(|page| page.capacity()).sum::<usize>()
+            + large.iter().map(|group| held_by(group)).sum::<usize>();
         Slab {
             pages,
             heads: self.heads.clone(),
@@ -170,10 +194,10 @@ impl Slab {
     /// Bytes of memory held; O(1).
     pub fn bytes(&self) -> usize {
         self.held
-            + self.pages.capacity() * (size_of::<Vec<u8>>())
+            + self.pages.capacity() * size_of::<Freezable<Vec<u8>>>()
             + self.heads.capacity() * size_of::<Head>()
             + self.classes.capacity() * size_of::<Class>()
-            + self.large.capacity() * size_of::<Box<[u8]>>()
+            + self.large.capacity() * size_of::<Freezable<Group>>()
             + self.free_large.capacity() * size_of::<u32>()
     }
 
@@ -192,7 +216,7 @@ impl Slab {
             return self.alloc_large(len);
         }
         let Some(page) = self.open_page(class) else { return self.alloc_large(size) };
-        let (data, head) = (&mut self.pages[page], &mut self.heads[page]);
+        let (data, head) = (&mut *self.pages[page], &mut self.heads[page]);
         let at = if head.free != NO_BLOCK {
             let at = usize::from(head.free) * UNIT;
             head.free = u16::from_le_bytes([data[at], data[at + 1]]);
@@ -220,8 +244,17 @@ impl Slab {
     pub fn tail(&self, handle: Handle) -> &[u8] {
         match handle.place() {
             Place::Small { page, at } => &self.pages[page][at..],
-            Place::Large { number } => &self.large[number],
+            Place::Large { number } => self.large_block(number),
         }
+    }
+
+    #[inline]
+    fn large_block(&self, number: usize) -> &[u8] {
+        self.large[number / GROUP][number % GROUP].as_deref().expect(IN_USE)
+    }
+
+    fn large_block_mut(&mut self, number: usize) -> &mut [u8] {
+        Arc::make_mut(self.large[number / GROUP][number % GROUP].as_mut().expect(IN_USE))
     }
 
     /// As `tail`, for writing: to its own bytes only.
@@ -229,7 +262,7 @@ impl Slab {
     pub fn tail_mut(&mut self, handle: Handle) -> &mut [u8] {
         match handle.place() {
             Place::Small { page, at } => &mut self.pages[page][at..],
-            Place::Large { number } => &mut self.large[number],
+            Place::Large { number } => self.large_block_mut(number),
         }
     }
 
@@ -243,7 +276,7 @@ impl Slab {
             self.pages[page].copy_within(from..from + len, to_base + to_at);
             return;
         }
-        // Two different vectors: one is taken out for as long as it is read.
+        // Two different pieces of memory: one is taken out for as long as it is read.
         match from.place() {
             Place::Small { page, at } => {
                 let data = std::mem::take(&mut self.pages[page]);
@@ -251,9 +284,8 @@ impl Slab {
                 self.pages[page] = data;
             }
             Place::Large { number } => {
-                let data = std::mem::take(&mut self.large[number]);
-                self.tail_mut(to)[to_at..to_at + len].copy_from_slice(&data[from_at..from_at + len]);
-                self.large[number] = data;
+                let block = self.large[number / GROUP][number % GROUP].clone().expect(IN_USE);
+                self.tail_mut(to)[to_at..to_at + len].copy_from_slice(&block[from_at..from_at + len]);
             }
         }
     }
@@ -264,7 +296,8 @@ impl Slab {
         match handle.place() {
             Place::Small { page, at } => self.free_small(page, at),
             Place::Large { number } => {
-                self.held -= std::mem::take(&mut self.large[number]).len();
+                let block = self.large[number / GROUP][number % GROUP].take().expect(IN_USE);
+                self.held -= LARGE_HEAD + block.len();
                 self.free_large.push(number as u32);
             }
         }
@@ -278,39 +311,45 @@ impl Slab {
         let size = usize::from(head.class) * UNIT;
         let was_open = head.free != NO_BLOCK || data.len() + size <= PAGE;
         debug_assert!(head.live > 0 && at.is_multiple_of(size), "a block in use");
-        data[at..at + 2].copy_from_slice(&head.free.to_le_bytes());
-        head.free = (at / UNIT) as u16;
         head.live -= 1;
-        let empty = head.live == 0;
-        if !was_open && !empty {
-            self.link(page);
-        } else if was_open && empty {
-            self.unlink(page);
-        }
-        if empty {
+        if head.live == 0 {
+            if was_open {
+                self.unlink(page);
+            }
             self.held -= std::mem::take(&mut self.pages[page]).capacity();
             let head = &mut self.heads[page];
             self.classes[usize::from(head.class)].pages -= 1;
             head.next = self.spare;
             self.spare = page as u32;
+            return;
+        }
+        data[at..at + 2].copy_from_slice(&head.free.to_le_bytes());
+        head.free = (at / UNIT) as u16;
+        if !was_open {
+            self.link(page);
         }
     }
 
     fn alloc_large(&mut self, len: usize) -> Handle {
-        self.held += len;
+        self.held += LARGE_HEAD + len;
         self.blocks += 1;
-        let block = vec![0; len].into_boxed_slice();
-        match self.free_large.pop() {
-            Some(number) => {
-                self.large[number as usize] = block;
-                Handle::large(number as usize)
-            }
-            None => {
-                assert!(self.large.len() < LARGE_MAX, "handles of large blocks have 31 bits");
-                self.large.push(block);
-                Handle::large(self.large.len() - 1)
-            }
+        let block = Some(std::iter::repeat_n(0, len).collect());
+        if let Some(number) = self.free_large.pop() {
+            self.large[number as usize / GROUP][number as usize % GROUP] = block;
+            return Handle::large(number as usize);
         }
+        if self.large.last().is_none_or(|group| group.len() == GROUP) {
+            assert!(self.large.len() < LARGE_MAX / GROUP, "handles of large blocks have 31 bits");
+            grow_by_half(&mut self.large);
+            self.large.push(Freezable::default());
+        }
+        let last = self.large.len() - 1;
+        let group = &mut *self.large[last];
+        let before = group.capacity();
+        grow_by_half(group);
+        self.held += (group.capacity() - before) * size_of::<Option<Arc<[u8]>>>();
+        group.push(block);
+        Handle::large(last * GROUP + group.len() - 1)
     }
 
     /// A page with room for a block of this class; none if there can be no more pages.
@@ -330,7 +369,7 @@ impl Slab {
         } else if self.pages.len() < PAGES_MAX {
             grow_by_half(&mut self.pages);
             grow_by_half(&mut self.heads);
-            self.pages.push(Vec::new());
+            self.pages.push(Freezable::default());
             self.heads.push(Head { next: NO_PAGE, before: NO_PAGE, free: NO_BLOCK, live: 0, class: 0 });
             self.pages.len() - 1
         } else {
@@ -339,7 +378,7 @@ impl Slab {
         let size = class * UNIT;
         let data = Vec::with_capacity((pages as usize * PAGE / 4).clamp(2 * size, PAGE));
         self.held += data.capacity();
-        self.pages[page] = data;
+        self.pages[page] = data.into();
         self.heads[page] = Head { next: NO_PAGE, before: NO_PAGE, free: NO_BLOCK, live: 0, class: class as u16 };
         self.classes[class].pages += 1;
         self.link(page);
@@ -366,6 +405,20 @@ impl Slab {
             self.heads[next as usize].before = before;
         }
     }
+}
+
+/// What a handle whose block was not given back stands for.
+const IN_USE: &str = "the handle of a block in use";
+
+/// Copies of large blocks.
+fn copy_of_blocks(group: &Group) -> Group {
+    group.iter().map(|block| block.as_deref().map(Arc::from)).collect()
+}
+
+/// Bytes of a group and its blocks.
+fn held_by(group: &Group) -> usize {
+    let blocks = group.iter().flatten().map(|block| LARGE_HEAD + block.len()).sum::<usize>();
+    group.capacity() * size_of::<Option<Arc<[u8]>>>() + blocks
 }
 
 fn class_of(len: usize) -> usize {

@@ -26,7 +26,7 @@ mod table;
 mod tests;
 
 pub use self::fuzz::fuzz_hash;
-pub use self::table::{Filed, HashTable};
+pub use self::table::{Filed, FrozenTable, HashTable};
 
 use super::Limits;
 use crate::structs::packed::{Encoded, ITEMS_MAX, Item, Packed, PackedRef};
@@ -194,6 +194,15 @@ impl Hash {
     pub fn clear_if_gone(&mut self, now: UnixMs) {
         if self.as_ref().is_gone(now) {
             *self = Hash::new();
+        }
+    }
+
+    /// The fields that there are now, those that are due but not removed included, whatever becomes of this hash. Cost:
+    /// O(pages) of a table, as much as one write to a packed one.
+    pub fn freeze(&mut self) -> FrozenHash {
+        match self {
+            Hash::Packed(packed) => FrozenHash::Packed(packed.clone()),
+            Hash::Table(table) => FrozenHash::Table(table.freeze()),
         }
     }
 
@@ -400,6 +409,41 @@ impl<'a> HashRef<'a> {
 /// Bytes that an item takes in a packed sequence, at most.
 fn packed_bytes_max(item: Item<'_>) -> usize {
     item.len() + 5
+}
+
+/// A hash as it was when it was frozen. It may be read on any thread.
+pub enum FrozenHash {
+    Packed(Packed),
+    Table(FrozenTable),
+}
+
+impl FrozenHash {
+    pub fn len(&self) -> usize {
+        match self {
+            FrozenHash::Packed(packed) => packed.len() / STRIDE,
+            FrozenHash::Table(table) => table.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that are kept from being freed, at most.
+    pub fn bytes(&self) -> usize {
+        match self {
+            FrozenHash::Packed(packed) => packed.capacity(),
+            FrozenHash::Table(table) => table.bytes(),
+        }
+    }
+
+    /// Calls `f` with each field, its value and its moment, and lets go of the memory meanwhile.
+    pub fn for_each(self, mut f: impl FnMut(Item<'_>, Item<'_>, Option<UnixMs>)) {
+        match self {
+            FrozenHash::Packed(packed) => pairs(packed.as_ref()).for_each(|(field, value)| f(field, value, None)),
+            FrozenHash::Table(table) => table.for_each(f),
+        }
+    }
 }
 
 /// The pairs of a packed hash.

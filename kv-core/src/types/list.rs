@@ -101,6 +101,14 @@ impl List {
         }
     }
 
+    /// The list as it is now, whatever becomes of this one. Cost: O(nodes) of a chain, as much as one write to a packed one.
+    pub fn freeze(&mut self) -> List {
+        match self {
+            List::Packed(packed) => List::Packed(packed.clone()),
+            List::Chain(nodes) => List::Chain(Box::new(Nodes { chain: nodes.chain.freeze(), quick: nodes.quick })),
+        }
+    }
+
     /// Adds an element at an end. Cost: O(1).
     #[inline]
     pub fn push(&mut self, end: End, text: &[u8], limits: &Limits) {

@@ -14,7 +14,7 @@
 
 use super::Limits;
 use crate::resp::number;
-use crate::structs::dict::{self, Dict};
+use crate::structs::dict::{self, Dict, FrozenDict};
 use crate::structs::ints::{self, Ints, IntsRef};
 use crate::structs::packed::{self, Encoded, Packed, PackedRef};
 use std::fmt;
@@ -197,6 +197,15 @@ impl Set {
         }
     }
 
+    /// The members that there are now, whatever becomes of this set. Cost: O(pages) of a table, as much as one write to
+    /// another form.
+    pub fn freeze(&mut self) -> FrozenSet {
+        match self {
+            Set::Table(table) => FrozenSet::Table(table.freeze()),
+            small => FrozenSet::Small(small.clone()),
+        }
+    }
+
     /// Removes a member; says whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self {
@@ -301,6 +310,42 @@ impl<'a> Iterator for Members<'a> {
 }
 
 impl ExactSizeIterator for Members<'_> {}
+
+/// A set as it was when it was frozen. It may be read on any thread.
+pub enum FrozenSet {
+    /// No table.
+    Small(Set),
+    Table(FrozenDict),
+}
+
+impl FrozenSet {
+    pub fn len(&self) -> usize {
+        match self {
+            FrozenSet::Small(set) => set.len(),
+            FrozenSet::Table(table) => table.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that are kept from being freed, at most.
+    pub fn bytes(&self) -> usize {
+        match self {
+            FrozenSet::Small(set) => set.bytes(),
+            FrozenSet::Table(table) => table.bytes(),
+        }
+    }
+
+    /// Calls `f` with each member, and lets go of the memory meanwhile.
+    pub fn for_each(self, mut f: impl FnMut(Member<'_>)) {
+        match self {
+            FrozenSet::Small(set) => set.as_ref().iter().for_each(f),
+            FrozenSet::Table(table) => table.for_each(|member, _| f(Member::Bytes(member))),
+        }
+    }
+}
 
 /// The same members, whatever the forms.
 impl PartialEq for SetRef<'_> {

@@ -88,6 +88,11 @@ impl Stream {
         self.nodes.bytes() + self.groups.as_ref().map_or(0, |groups| size_of::<Groups>() + groups.bytes())
     }
 
+    /// The stream as it is now, whatever becomes of this one. Cost: O(nodes), and that of a copy of the groups.
+    pub fn freeze(&mut self) -> Stream {
+        Stream { nodes: self.nodes.freeze(), groups: self.groups.clone(), ..*self }
+    }
+
     /// How many nodes the entries are in.
     pub fn nodes(&self) -> usize {
         self.nodes.len()

@@ -17,7 +17,7 @@
 //! [`Member`] is one or the other.
 
 use super::Limits;
-use crate::structs::dict::{Dict, Handle};
+use crate::structs::dict::{Dict, FrozenDict, Handle};
 use crate::structs::packed::{self, Encoded, Packed, PackedRef};
 use crate::structs::random::Random;
 use crate::structs::ranked::{self, Entry, Ranked};
@@ -368,6 +368,15 @@ impl ZSet {
         }
     }
 
+    /// The members that there are now with their scores, whatever becomes of this one. Cost: O(pages) of the ordered form,
+    /// as much as one write to the packed one.
+    pub fn freeze(&mut self) -> FrozenZSet {
+        match self {
+            ZSet::Packed(packed) => FrozenZSet::Packed(packed.clone()),
+            ZSet::Ordered(ordered) => FrozenZSet::Ordered(ordered.members.freeze()),
+        }
+    }
+
     fn order(&mut self, limits: &Limits) -> &mut Ordered {
         if let ZSet::Packed(packed) = self {
             let view = packed.as_ref();
@@ -519,6 +528,46 @@ impl<'a> ZSetRef<'a> {
             }
         }
         cursor
+    }
+}
+
+/// A sorted set as it was when it was frozen. It may be read on any thread.
+pub enum FrozenZSet {
+    Packed(Packed),
+    /// Records tell members and scores, the order follows from these.
+    Ordered(FrozenDict),
+}
+
+impl FrozenZSet {
+    pub fn len(&self) -> usize {
+        match self {
+            FrozenZSet::Packed(packed) => packed.len() / pairs::STRIDE,
+            FrozenZSet::Ordered(members) => members.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that are kept from being freed, at most.
+    pub fn bytes(&self) -> usize {
+        match self {
+            FrozenZSet::Packed(packed) => packed.capacity(),
+            FrozenZSet::Ordered(members) => members.bytes(),
+        }
+    }
+
+    /// Calls `f` with each member and its score, in no order, and lets go of the memory meanwhile.
+    pub fn for_each(self, mut f: impl FnMut(Member<'_>, f64)) {
+        match self {
+            FrozenZSet::Packed(packed) => {
+                Pairs::new(packed.as_ref(), 0..usize::MAX).for_each(|(member, score)| f(member, score));
+            }
+            FrozenZSet::Ordered(members) => {
+                members.for_each(|member, rest| f(Member::Bytes(member), score_in(rest)));
+            }
+        }
     }
 }
 

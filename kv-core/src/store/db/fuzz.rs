@@ -48,7 +48,7 @@ enum Seen {
 impl Content {
     fn seen(&self, now: UnixMs) -> Seen {
         match self {
-            Content::Text(text) => Seen::Text(text.clone()),
+            Content::Text(text) => Seen::Text(text.to_vec()),
             Content::Hash(fields) => {
                 let live = fields.iter().filter(|(_, (_, at))| at.is_none_or(|at| at > now));
                 Seen::Hash(live.map(|(field, value)| (field.clone(), value.clone())).collect())
@@ -447,7 +447,7 @@ fn seen(value: Value<'_>, now: UnixMs) -> Seen {
     match value {
         Value::Int(n) => Seen::Text(n.to_string().into_bytes()),
         Value::Bytes(bytes) => Seen::Text(bytes.to_vec()),
-        Value::Object(Object::Str(text)) => Seen::Text(text.clone()),
+        Value::Object(Object::Str(text)) => Seen::Text(text.to_vec()),
         Value::Packed(..) | Value::Object(_) => {
             let hash = Hash::view(value).expect("strings and hashes are stored here");
             let fields = hash.iter(now).map(|(field, value)| {

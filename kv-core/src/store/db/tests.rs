@@ -385,7 +385,7 @@ impl Collection for Bag {
     }
 
     fn into_object(self) -> Object {
-        Object::Str(self.0)
+        Object::Str(self.0.into())
     }
 
     fn is_empty(&self) -> bool {

@@ -52,7 +52,7 @@ fn entry(key: &[u8], value: NewValue<'_>, expire_at: Option<UnixMs>) -> Own {
 }
 
 fn long(len: usize) -> NewValue<'static> {
-    NewValue::Object(Box::new(Object::Str(vec![b'x'; len])))
+    NewValue::Object(Box::new(Object::Str(vec![b'x'; len].into())))
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn copy_of(value: Value<'_>) -> (u8, Vec<u8>) {
     match value {
         Value::Int(n) => (0, n.to_le_bytes().to_vec()),
         Value::Bytes(text) => (1, text.to_vec()),
-        Value::Object(Object::Str(text)) => (2, text.clone()),
+        Value::Object(Object::Str(text)) => (2, text.to_vec()),
         Value::Packed(form, bytes) => (3 + form as u8, bytes.to_vec()),
         Value::Object(_) => unreachable!("strings and packed values are stored here"),
     }
@@ -106,7 +106,7 @@ fn an_entry_gives_back_what_it_was_made_of() {
                     assert_eq!(entry.as_ref().to_value().view(), entry.as_ref().value());
                 }
                 let entry = Own::new(&key, long(3000), expire_at, traits);
-                assert_eq!(entry.as_ref().value(), Value::Object(&Object::Str(vec![b'x'; 3000])));
+                assert_eq!(entry.as_ref().value(), Value::Object(&Object::Str(vec![b'x'; 3000].into())));
                 assert_eq!(entry.as_ref().key(), key);
                 assert_eq!(entry.as_ref().to_value().view(), entry.as_ref().value());
             }
@@ -180,7 +180,7 @@ fn value(kind: u64, text: &[u8]) -> NewValue<'_> {
         0 => NewValue::Int(text.len() as i64),
         1 => NewValue::Bytes(text),
         2 => NewValue::Packed(Form::ALL[text.len() % Form::ALL.len()], text),
-        _ => NewValue::Object(Box::new(Object::Str(text.to_vec()))),
+        _ => NewValue::Object(Box::new(Object::Str(text.to_vec().into()))),
     }
 }
 

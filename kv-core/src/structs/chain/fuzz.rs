@@ -8,8 +8,13 @@ use crate::structs::random::Random;
 /// Panics: with the seed in the message, when the two disagree, or an invariant is broken.
 pub fn fuzz_chain(seed: u64) {
     let mut random = Random::new(seed);
-    let mut model =
-        Model { seed, chain: Chain::new(), plain: VecDeque::new(), limit: NodeLimit { bytes: 1, items: 1 } };
+    let mut model = Model {
+        seed,
+        chain: Chain::new(),
+        plain: VecDeque::new(),
+        limit: NodeLimit { bytes: 1, items: 1 },
+        frozen: None,
+    };
     model.limit = limit(&mut random);
     let size = [3, 30, 300][random.index(3)];
     for _ in 0..if cfg!(miri) { 60 } else { 500 } {
@@ -18,6 +23,9 @@ pub fn fuzz_chain(seed: u64) {
         }
         model.step(&mut random, size);
         model.check(&mut random);
+        if random.one_in(20) {
+            model.freeze_or_check();
+        }
     }
 }
 
@@ -33,6 +41,8 @@ struct Model {
     chain: Chain,
     plain: VecDeque<Vec<u8>>,
     limit: NodeLimit,
+    /// What was frozen, and the items at that moment.
+    frozen: Option<(Chain, VecDeque<Vec<u8>>)>,
 }
 
 /// Few different ones, so that some are equal; around the limits of the lengths; some larger than a node.
@@ -53,7 +63,7 @@ fn text(random: &mut Random) -> Vec<u8> {
 
 impl Model {
     fn step(&mut self, random: &mut Random, size: usize) {
-        let Model { chain, plain, limit, seed } = self;
+        let Model { chain, plain, limit, seed, .. } = self;
         let text = text(random);
         let item = &Encoded::of(&text);
         let index = random.index(plain.len() + 1);
@@ -105,6 +115,13 @@ impl Model {
                 plain.truncate(plain.len() - index);
             }
             _ => {}
+        }
+    }
+
+    fn freeze_or_check(&mut self) {
+        if let Some((frozen, plain)) = self.frozen.replace((self.chain.freeze(), self.plain.clone())) {
+            assert_eq!((frozen.len(), frozen.bytes() > 0), (plain.len(), !plain.is_empty()), "seed {}", self.seed);
+            assert!(frozen.iter().eq(plain.iter().map(|text| Item::of(text))), "seed {}: frozen", self.seed);
         }
     }
 

@@ -12,11 +12,12 @@
 //! its end is used up; then either everything slides to the other end, which is done only if that frees a good part of
 //! the node, or the node gets a larger block. So items that go in at one end and out at the other cost O(1) each.
 
+use crate::structs::freezable::Freezable;
 use crate::structs::packed::{self, Encoded, Item};
 
 #[derive(Clone, Default)]
 pub(super) struct Node {
-    bytes: Box<[u8]>,
+    bytes: Freezable<Box<[u8]>>,
     start: u32,
     end: u32,
     count: u32,
@@ -81,15 +82,27 @@ pub(super) fn previous(bytes: &[u8], at: usize) -> usize {
     }
 }
 
+/// A block for a node.
+fn block(capacity: usize) -> Freezable<Box<[u8]>> {
+    Freezable::Own(vec![0; capacity].into())
+}
+
+const _: () = assert!(size_of::<Node>() == 32);
+
 impl Node {
+    /// A node with the same items, which stay as they are.
+    pub fn frozen(&mut self) -> Node {
+        Node { bytes: self.bytes.frozen(), ..*self }
+    }
+
     /// An empty node with its room at the end that a push at the tail needs.
     pub fn for_tail(capacity: usize) -> Node {
-        Node { bytes: vec![0; capacity].into(), start: 0, end: 0, count: 0 }
+        Node { bytes: block(capacity), start: 0, end: 0, count: 0 }
     }
 
     /// An empty node with its room at the end that a push at the head needs.
     pub fn for_head(capacity: usize) -> Node {
-        Node { bytes: vec![0; capacity].into(), start: capacity as u32, end: capacity as u32, count: 0 }
+        Node { bytes: block(capacity), start: capacity as u32, end: capacity as u32, count: 0 }
     }
 
     #[inline]
@@ -170,7 +183,7 @@ impl Node {
             let Some(capacity) = self.larger(space, capacity_max) else { return false };
             let mut bytes = vec![0; capacity];
             bytes[..self.used()].copy_from_slice(&self.bytes[self.start()..self.end()]);
-            self.bytes = bytes.into();
+            self.bytes = Freezable::Own(bytes.into());
         }
         (self.start, self.end) = (0, self.used() as u32);
         true
@@ -184,7 +197,7 @@ impl Node {
             let Some(capacity) = self.larger(space, capacity_max) else { return false };
             let mut bytes = vec![0; capacity];
             bytes[capacity - self.used()..].copy_from_slice(&self.bytes[self.start()..self.end()]);
-            self.bytes = bytes.into();
+            self.bytes = Freezable::Own(bytes.into());
         }
         (self.start, self.end) = ((self.capacity() - self.used()) as u32, self.capacity() as u32);
         true
@@ -221,7 +234,7 @@ impl Node {
             let mut bytes = vec![0; capacity];
             bytes[..in_front].copy_from_slice(&self.bytes[start..at]);
             bytes[in_front + space..self.used() + space].copy_from_slice(&self.bytes[at..end]);
-            self.bytes = bytes.into();
+            self.bytes = Freezable::Own(bytes.into());
             (self.start, self.end) = (0, (end - start + space) as u32);
             in_front
         };
@@ -313,7 +326,7 @@ impl Node {
         let bytes: Box<[u8]> = self.bytes[at..self.end()].into();
         self.end = at as u32;
         self.count -= count as u32;
-        Node { start: 0, end: bytes.len() as u32, count: count as u32, bytes }
+        Node { start: 0, end: bytes.len() as u32, count: count as u32, bytes: bytes.into() }
     }
 
     /// Appends all items of another node.
@@ -322,7 +335,7 @@ impl Node {
         let mut bytes = Vec::with_capacity(used + more);
         bytes.extend_from_slice(&self.bytes[self.start()..self.end()]);
         bytes.extend_from_slice(&other.bytes[other.start()..other.end()]);
-        self.bytes = bytes.into();
+        self.bytes = Freezable::Own(bytes.into());
         (self.start, self.end) = (0, (used + more) as u32);
         self.count += other.count;
     }
@@ -330,7 +343,8 @@ impl Node {
     /// Gives the block back for a smaller one when more than a part of 1/`share` is free.
     pub fn fit(&mut self, share: usize) {
         if self.capacity() - self.used() > self.capacity() / share {
-            self.bytes = self.bytes[self.start()..self.end()].into();
+            let bytes: Box<[u8]> = self.bytes[self.start()..self.end()].into();
+            self.bytes = bytes.into();
             (self.start, self.end) = (0, self.bytes.len() as u32);
         }
     }

@@ -19,6 +19,7 @@ pub fn fuzz_dict(seed: u64) {
     }
     model.check();
     assert_eq!(model.dict.bytes(), 0, "seed {seed}: an empty table holds memory");
+    model.freeze_or_check();
 }
 
 struct Model {
@@ -31,7 +32,11 @@ struct Model {
     lengths: &'static [usize],
     /// How many different keys there are.
     keys: u64,
+    /// What was frozen, and the records at that moment.
+    frozen: Option<(FrozenDict, Records)>,
 }
+
+type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 const SHORT: &[usize] = &[0, 1, 2, 5, 6, 7, 8];
 const MIXED: &[usize] = &[0, 1, 3, 8, 17, 40, 126, 127, 128, 129, 250];
@@ -42,7 +47,7 @@ impl Model {
         let mut random = Random::new(seed);
         let lengths = [SHORT, SHORT, MIXED, MIXED, LONG][random.index(5)];
         let keys = if lengths == LONG { 60 } else { [20, 300, 3_000, 6_000][random.index(4)] };
-        Model { seed, random, dict: Dict::new(seed), plain: BTreeMap::new(), lengths, keys }
+        Model { seed, random, dict: Dict::new(seed), plain: BTreeMap::new(), lengths, keys, frozen: None }
     }
 
     /// A key of a fixed set: its number, and a length that follows from it.
@@ -68,6 +73,7 @@ impl Model {
                 at if at < removes => self.remove(),
                 10..=12 => self.replace(),
                 13 => self.get(),
+                14 if self.random.one_in(1 + self.keys / 20) => self.freeze_or_check(),
                 _ => self.insert(),
             }
         }
@@ -115,6 +121,24 @@ impl Model {
             *handle = self.dict.replace_rest(*handle, &rest);
         }
         *old = rest;
+    }
+
+    /// Freezes the table, or looks whether what is frozen is still what there was then; possibly with the first one still
+    /// frozen while the next is.
+    fn freeze_or_check(&mut self) {
+        let old = self.frozen.take();
+        if old.is_none() || self.random.one_in(2) {
+            let plain = self.plain.iter().map(|(key, (rest, _))| (key.clone(), rest.clone())).collect();
+            self.frozen = Some((self.dict.freeze(), plain));
+        }
+        if let Some((frozen, plain)) = old {
+            assert_eq!(frozen.len(), plain.len(), "seed {}", self.seed);
+            let mut found = BTreeMap::new();
+            frozen.for_each(|key, rest| {
+                assert!(found.insert(key.to_vec(), rest.to_vec()).is_none(), "seed {}: a key twice", self.seed);
+            });
+            assert!(found == plain, "seed {}: what was frozen has changed", self.seed);
+        }
     }
 
     fn get(&mut self) {

@@ -51,7 +51,9 @@ impl Slab {
     ///
     /// Panics: when it does not.
     pub(in crate::structs) fn check(&self) {
-        let (mut blocks, mut linked) = (self.large.len() - self.free_large.len(), 0);
+        let (mut blocks, mut linked) =
+            (self.large.iter().map(|group| group.iter().flatten().count()).sum::<usize>(), 0);
+        assert_eq!(self.large.iter().map(|group| group.len()).sum::<usize>(), blocks + self.free_large.len());
         for (class, &Class { open, .. }) in self.classes.iter().enumerate() {
             let (mut at, mut before) = (open, NO_PAGE);
             while at != NO_PAGE {
@@ -78,7 +80,7 @@ impl Slab {
             blocks += usize::from(head.live);
         }
         assert_eq!((blocks, linked), (self.blocks, open));
-        let pages = self.pages.iter().map(Vec::capacity).sum::<usize>();
-        assert_eq!(self.held, pages + self.large.iter().map(|block| block.len()).sum::<usize>());
+        let pages = self.pages.iter().map(|page| page.capacity()).sum::<usize>();
+        assert_eq!(self.held, pages + self.large.iter().map(|group| held_by(group)).sum::<usize>());
     }
 }

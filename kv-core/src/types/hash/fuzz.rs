@@ -12,6 +12,7 @@ pub fn fuzz_hash(seed: u64) {
         model.step();
         if step % 20 == 0 {
             model.check();
+            model.freeze_and_check();
         }
     }
     model.check();
@@ -26,8 +27,12 @@ struct Model {
     /// Some hashes never have a TTL.
     timed: bool,
     hash: Hash,
-    plain: BTreeMap<Vec<u8>, (Vec<u8>, Option<UnixMs>)>,
+    plain: Plain,
+    /// What was frozen, and what was visible at that moment.
+    frozen: Option<(FrozenHash, UnixMs, Plain)>,
 }
+
+type Plain = BTreeMap<Vec<u8>, (Vec<u8>, Option<UnixMs>)>;
 
 impl Model {
     fn new(seed: u64) -> Model {
@@ -41,7 +46,17 @@ impl Model {
         let count = [1, 5, 40, 300][random.index(4)];
         let fields = (0..count).map(|_| text(&mut random)).collect();
         let timed = random.one_in(2);
-        Model { seed, random, now: 1_000, limits, fields, timed, hash: Hash::new(), plain: BTreeMap::new() }
+        Model {
+            seed,
+            random,
+            now: 1_000,
+            limits,
+            fields,
+            timed,
+            hash: Hash::new(),
+            plain: BTreeMap::new(),
+            frozen: None,
+        }
     }
 
     /// Forgets what is due: it is gone, removed or not.
@@ -151,6 +166,22 @@ impl Model {
         assert_eq!(drawn, if plain.is_empty() { 0 } else { count }, "seed {seed}");
         let one = self.hash.as_ref().random(&mut self.random, now);
         assert_eq!(one.map(|(field, value)| known(field, value)).is_some(), !plain.is_empty(), "seed {seed}");
+    }
+
+    /// Freezes the hash, after a look at whether what was frozen before has changed.
+    fn freeze_and_check(&mut self) {
+        self.live(b"");
+        let fresh = (self.hash.freeze(), self.now, self.plain.clone());
+        let Some((frozen, then, plain)) = self.frozen.replace(fresh) else { return };
+        let (seed, mut found, mut due, len) = (self.seed, Plain::new(), 0, frozen.len());
+        frozen.for_each(|field, value, at| {
+            if at.is_some_and(|at| at <= then) {
+                due += 1;
+            } else {
+                assert!(found.insert(field.to_vec(), (value.to_vec(), at)).is_none(), "seed {seed}: a field twice");
+            }
+        });
+        assert_eq!((found.len() + due, &found), (len, &plain), "seed {seed}: what was frozen has changed");
     }
 
     /// Compares everything.

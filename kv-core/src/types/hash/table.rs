@@ -3,7 +3,7 @@
 //! Invariant: `moments` holds (expire_at, handle) of each record that has an expire_at, and nothing else.
 
 use super::{Limits, SAMPLE_BY_LUCK, Ttl, UnixMs};
-use crate::structs::dict::{Dict, Handle};
+use crate::structs::dict::{Dict, FrozenDict, Handle};
 use crate::structs::packed::Item;
 use crate::structs::random::Random;
 use std::collections::BTreeSet;
@@ -225,6 +225,11 @@ impl HashTable {
         }
     }
 
+    /// The fields that there are now; they tell their moments themselves.
+    pub(super) fn freeze(&mut self) -> FrozenTable {
+        FrozenTable { dict: self.dict.freeze() }
+    }
+
     /// A field that is not due, with its value.
     #[inline]
     fn live(&self, handle: Handle, now: UnixMs) -> Option<(Item<'_>, Item<'_>)> {
@@ -302,5 +307,31 @@ impl HashTable {
             self.dict.iter().filter_map(|handle| Some((self.record(handle).expire_at?, handle))).collect();
         assert_eq!(moments, self.moments);
         assert!(self.filed.is_none_or(|filed| self.next_due().is_none_or(|at| filed.at <= at)));
+    }
+}
+
+/// The fields of a table as they were when it was frozen.
+pub struct FrozenTable {
+    dict: FrozenDict,
+}
+
+impl FrozenTable {
+    pub fn len(&self) -> usize {
+        self.dict.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.dict.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.dict.bytes()
+    }
+
+    pub(super) fn for_each(self, mut f: impl FnMut(Item<'_>, Item<'_>, Option<UnixMs>)) {
+        self.dict.for_each(|field, rest| {
+            let Record { value, expire_at } = Record::read(rest);
+            f(Item::Bytes(field), Item::Bytes(value), expire_at);
+        });
     }
 }

@@ -14,6 +14,7 @@ pub fn fuzz_list(seed: u64) {
     let mut list = List::new();
     let mut plain: VecDeque<Vec<u8>> = VecDeque::new();
     let size = [5, 100, 1000][random.index(3)];
+    let mut frozen = (list.freeze(), plain.clone());
     for _ in 0..if cfg!(miri) { 100 } else { 500 } {
         let text = text(&mut random);
         let index = random.index(plain.len() + 1);
@@ -60,6 +61,10 @@ pub fn fuzz_list(seed: u64) {
             }
         }
         check(seed, &mut random, &list, &plain);
+        if random.one_in(30) {
+            check(seed, &mut random, &frozen.0, &frozen.1);
+            frozen = (list.freeze(), plain.clone());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub fn fuzz_set(seed: u64) {
     };
     let mut sets: [(Set, Plain); 4] = Default::default();
     let many = [10, 30, 200][random.index(3)];
+    let mut frozen: Option<(FrozenSet, Plain)> = None;
     for _ in 0..400 {
         let at = random.index(sets.len());
         let (set, plain) = &mut sets[at];
@@ -42,8 +43,16 @@ pub fn fuzz_set(seed: u64) {
             }
             _ => combine(&sets, &limits, &mut random, seed),
         }
-        let (set, plain) = &sets[at];
+        let (set, plain) = &mut sets[at];
         check(set, plain, &limits, seed);
+        if random.one_in(20)
+            && let Some((frozen, then)) = frozen.replace((set.freeze(), plain.clone()))
+        {
+            assert_eq!(frozen.len(), then.len(), "seed {seed}");
+            let mut found = Plain::new();
+            frozen.for_each(|member| assert!(found.insert(member.to_vec()), "seed {seed}: twice"));
+            assert_eq!(found, then, "seed {seed}: what was frozen has changed");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub fn fuzz_stream(seed: u64) {
         model.step();
         if step % 50 == 0 {
             model.check();
+            model.freeze_and_check();
         }
     }
     model.check();
@@ -39,6 +40,8 @@ struct Model {
     groups: BTreeMap<Vec<u8>, PlainGroup>,
     /// More entries are kept in some runs than in others.
     len_max: usize,
+    /// What was frozen, and a copy of that moment.
+    frozen: Option<(Stream, Stream)>,
 }
 
 impl Model {
@@ -57,6 +60,7 @@ impl Model {
             max_deleted: StreamId::MIN,
             groups: BTreeMap::new(),
             len_max,
+            frozen: None,
             random,
         }
     }
@@ -267,6 +271,14 @@ impl Model {
                 }
             })
             .unwrap_or_else(|| panic!("seed {seed}: the group is there"));
+    }
+
+    fn freeze_and_check(&mut self) {
+        let fresh = (self.stream.freeze(), self.stream.clone());
+        if let Some((frozen, then)) = self.frozen.replace(fresh) {
+            frozen.check();
+            assert_eq!(frozen, then, "seed {}: what was frozen has changed", self.seed);
+        }
     }
 
     fn check(&self) {

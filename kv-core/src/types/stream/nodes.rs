@@ -18,6 +18,7 @@
 //! It does not know what was deleted or trimmed for what reason, nor any counter of the stream but its own bytes.
 
 use super::StreamId;
+use crate::structs::freezable::{Freezable, Piece};
 use std::collections::VecDeque;
 
 /// Nodes of a chunk: small enough to move half of them at once, large enough that chunks are few.
@@ -45,9 +46,22 @@ pub struct NodeLimits {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     first: StreamId,
+    body: Freezable<Body>,
+    live: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Body {
     bytes: Vec<u8>,
     slots: Vec<u32>,
-    live: u32,
+}
+
+impl Piece for Body {
+    fn copy(&self) -> Body {
+        let mut slots = Vec::with_capacity(self.slots.capacity());
+        slots.extend_from_slice(&self.slots);
+        Body { bytes: self.bytes.copy(), slots }
+    }
 }
 
 impl Node {
@@ -58,51 +72,51 @@ impl Node {
         pairs: impl Iterator<Item = (&'p [u8], &'p [u8])> + Clone,
         room: (usize, usize),
     ) -> Node {
-        let mut node =
-            Node { first: id, bytes: Vec::with_capacity(room.0), slots: Vec::with_capacity(room.1), live: 0 };
+        let mut body = Body { bytes: Vec::with_capacity(room.0), slots: Vec::with_capacity(room.1) };
         let size: usize = pairs.clone().map(|(field, _)| field.len()).sum();
         let count = if size > MASTER_BYTES_MAX { 0 } else { count };
-        put_number(&mut node.bytes, count as u64);
-        pairs.take(count).for_each(|(field, _)| put_bytes(&mut node.bytes, field));
-        node
+        put_number(&mut body.bytes, count as u64);
+        pairs.take(count).for_each(|(field, _)| put_bytes(&mut body.bytes, field));
+        Node { first: id, body: body.into(), live: 0 }
     }
 
     fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.slots.capacity() * size_of::<u32>()
+        self.body.bytes.capacity() + self.body.slots.capacity() * size_of::<u32>()
     }
 
     /// Whether an entry with these fields may leave them out.
     #[inline]
     fn has_fields<'p>(&self, count: usize, pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> bool {
-        let mut master = self.bytes.as_slice();
+        let mut master = self.body.bytes.as_slice();
         take_number(&mut master) == count as u64 && pairs.into_iter().all(|(field, _)| take_bytes(&mut master) == field)
     }
 
     #[inline]
     fn push<'p>(&mut self, id: StreamId, count: usize, pairs: impl Iterator<Item = (&'p [u8], &'p [u8])> + Clone) {
-        let at = self.bytes.len() as u32;
+        let at = self.body.bytes.len() as u32;
         debug_assert!(at <= OFFSET, "the node is full");
         let same = self.has_fields(count, pairs.clone());
         let ms = id.ms - self.first.ms;
-        put_number(&mut self.bytes, ms);
-        put_number(&mut self.bytes, if ms == 0 { id.seq - self.first.seq } else { id.seq });
+        let Body { bytes, slots } = &mut *self.body;
+        put_number(bytes, ms);
+        put_number(bytes, if ms == 0 { id.seq - self.first.seq } else { id.seq });
         if same {
-            pairs.for_each(|(_, value)| put_bytes(&mut self.bytes, value));
+            pairs.for_each(|(_, value)| put_bytes(bytes, value));
         } else {
-            put_number(&mut self.bytes, count as u64);
+            put_number(bytes, count as u64);
             for (field, value) in pairs {
-                put_bytes(&mut self.bytes, field);
-                put_bytes(&mut self.bytes, value);
+                put_bytes(bytes, field);
+                put_bytes(bytes, value);
             }
         }
-        self.slots.push(if same { at } else { at | OWN });
+        slots.push(if same { at } else { at | OWN });
         self.live += 1;
     }
 
     /// The id of a slot, and the bytes behind it.
     #[inline]
     fn id_at(&self, slot: u32) -> (StreamId, &[u8]) {
-        let mut rest = &self.bytes[(slot & OFFSET) as usize..];
+        let mut rest = &self.body.bytes[(slot & OFFSET) as usize..];
         let ms = take_number(&mut rest);
         let seq = take_number(&mut rest);
         let seq = if ms == 0 { self.first.seq + seq } else { seq };
@@ -111,7 +125,7 @@ impl Node {
 
     fn entry_at(&self, slot: u32) -> Entry<'_> {
         let (id, mut values) = self.id_at(slot);
-        let mut names = self.bytes.as_slice();
+        let mut names = self.body.bytes.as_slice();
         let own = slot & OWN != 0;
         let count = take_number(if own { &mut values } else { &mut names });
         Entry { id, count: count as usize, names: (!own).then_some(names), values }
@@ -120,27 +134,35 @@ impl Node {
     /// The slot from which on ids are `id` or above.
     #[inline]
     fn seek(&self, id: StreamId) -> usize {
-        self.slots.partition_point(|&slot| self.id_at(slot).0 < id)
+        self.body.slots.partition_point(|&slot| self.id_at(slot).0 < id)
     }
 
     fn last_id(&self) -> StreamId {
-        self.slots.last().map_or(self.first, |&slot| self.id_at(slot).0)
+        self.body.slots.last().map_or(self.first, |&slot| self.id_at(slot).0)
+    }
+
+    /// Gives back the room for more entries.
+    fn fit(&mut self) {
+        if self.body.bytes.len() < self.body.bytes.capacity() || self.body.slots.len() < self.body.slots.capacity() {
+            self.body.bytes.shrink_to_fit();
+            self.body.slots.shrink_to_fit();
+        }
     }
 
     /// Writes the living entries anew, without the others.
     fn compact(&mut self) {
-        let master_len = (self.slots[0] & OFFSET) as usize;
-        let mut bytes = self.bytes[..master_len].to_vec();
+        let master_len = (self.body.slots[0] & OFFSET) as usize;
+        let mut bytes = self.body.bytes[..master_len].to_vec();
         let mut slots = Vec::with_capacity(self.live as usize);
-        for (i, &slot) in self.slots.iter().enumerate() {
+        for (i, &slot) in self.body.slots.iter().enumerate() {
             if slot & DELETED == 0 {
-                let end = self.slots.get(i + 1).map_or(self.bytes.len(), |next| (next & OFFSET) as usize);
+                let end = self.body.slots.get(i + 1).map_or(self.body.bytes.len(), |next| (next & OFFSET) as usize);
                 slots.push(slot & OWN | bytes.len() as u32);
-                bytes.extend_from_slice(&self.bytes[(slot & OFFSET) as usize..end]);
+                bytes.extend_from_slice(&self.body.bytes[(slot & OFFSET) as usize..end]);
             }
         }
         bytes.shrink_to_fit();
-        (self.bytes, self.slots) = (bytes, slots);
+        self.body = Body { bytes, slots }.into();
     }
 }
 
@@ -237,6 +259,20 @@ impl Nodes {
         self.bytes + self.chunks.capacity() * size_of::<VecDeque<Node>>()
     }
 
+    /// The same entries in nodes that stay as they are. Cost: O(nodes); from then on each node is copied before it is
+    /// written to, once, unless nobody reads it any more.
+    pub fn freeze(&mut self) -> Nodes {
+        let frozen = |node: &mut Node| Node { first: node.first, body: node.body.frozen(), live: node.live };
+        let mut chunks = VecDeque::with_capacity(self.chunks.len());
+        for chunk in &mut self.chunks {
+            // As much room, for `bytes` to be the same.
+            let mut copy = VecDeque::with_capacity(chunk.capacity());
+            copy.extend(chunk.iter_mut().map(frozen));
+            chunks.push_back(copy);
+        }
+        Nodes { chunks, len: self.len, bytes: self.bytes }
+    }
+
     /// What `bytes` keeps account of, counted one by one.
     fn counted_bytes(&self) -> usize {
         let chunk = |chunk: &VecDeque<Node>| {
@@ -257,8 +293,8 @@ impl Nodes {
     ) {
         let bytes_max = if limits.bytes == 0 { NODE_BYTES_MAX } else { limits.bytes.min(NODE_BYTES_MAX) };
         if let Some(node) = self.chunks.back_mut().and_then(VecDeque::back_mut) {
-            let has_room = node.bytes.len().saturating_add(size) < bytes_max
-                && (limits.entries == 0 || node.slots.len() < limits.entries);
+            let has_room = node.body.bytes.len().saturating_add(size) < bytes_max
+                && (limits.entries == 0 || node.body.slots.len() < limits.entries);
             if has_room {
                 let before = node.heap_bytes();
                 node.push(id, count, pairs);
@@ -279,10 +315,9 @@ impl Nodes {
         // What follows a full node is likely to become like it. The full one keeps no room.
         let mut room = (0, 0);
         if let Some(full) = self.chunks.back_mut().and_then(VecDeque::back_mut) {
-            room = (full.bytes.len(), full.slots.len());
+            room = (full.body.bytes.len(), full.body.slots.len());
             let before = full.heap_bytes();
-            full.bytes.shrink_to_fit();
-            full.slots.shrink_to_fit();
+            full.fit();
             self.bytes -= before - full.heap_bytes();
         }
         let mut node = Node::new(id, count, pairs.clone(), room);
@@ -307,11 +342,11 @@ impl Nodes {
     pub fn delete(&mut self, id: StreamId) -> bool {
         let place = self.seek(id);
         let Some(node) = self.node_mut(place) else { return false };
-        match node.slots.get(place.slot) {
+        match node.body.slots.get(place.slot) {
             Some(&slot) if slot & DELETED == 0 && node.id_at(slot).0 == id => {}
             _ => return false,
         }
-        node.slots[place.slot] |= DELETED;
+        node.body.slots[place.slot] |= DELETED;
         node.live -= 1;
         if node.live == 0 {
             self.remove_node(place);
@@ -326,13 +361,13 @@ impl Nodes {
         let place = Place { chunk: 0, node: 0, slot: 0 };
         let Some(node) = self.node_mut(place) else { return 0 };
         let before = node.live;
-        for i in 0..node.slots.len() {
-            let slot = node.slots[i];
+        for i in 0..node.body.slots.len() {
+            let slot = node.body.slots[i];
             if slot & DELETED == 0 {
                 if !doomed(node.id_at(slot).0) {
                     break;
                 }
-                node.slots[i] |= DELETED;
+                node.body.slots[i] |= DELETED;
                 node.live -= 1;
             }
         }
@@ -370,7 +405,7 @@ impl Nodes {
     fn compact_if_worth(&mut self, place: Place) {
         const DEAD_MIN: usize = 16;
         let Some(node) = self.node_mut(place) else { return };
-        let dead = node.slots.len() - node.live as usize;
+        let dead = node.body.slots.len() - node.live as usize;
         if dead < DEAD_MIN || dead <= node.live as usize {
             return;
         }
@@ -411,9 +446,11 @@ impl Nodes {
     /// Behind the last entry.
     fn end(&self) -> Place {
         match self.chunks.back() {
-            Some(chunk) => {
-                Place { chunk: self.chunks.len() - 1, node: chunk.len() - 1, slot: chunk[chunk.len() - 1].slots.len() }
-            }
+            Some(chunk) => Place {
+                chunk: self.chunks.len() - 1,
+                node: chunk.len() - 1,
+                slot: chunk[chunk.len() - 1].body.slots.len(),
+            },
             None => Place { chunk: 0, node: 0, slot: 0 },
         }
     }
@@ -429,7 +466,7 @@ impl Nodes {
     pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
         let place = self.seek(id);
         let node = self.node(place)?;
-        let &slot = node.slots.get(place.slot)?;
+        let &slot = node.body.slots.get(place.slot)?;
         (slot & DELETED == 0 && node.id_at(slot).0 == id).then(|| node.entry_at(slot))
     }
 
@@ -439,9 +476,9 @@ impl Nodes {
         for chunk in &self.chunks {
             assert!(!chunk.is_empty() && chunk.len() <= CHUNK_NODES);
             for node in chunk {
-                assert_eq!(node.live as usize, node.slots.iter().filter(|&slot| slot & DELETED == 0).count());
+                assert_eq!(node.live as usize, node.body.slots.iter().filter(|&slot| slot & DELETED == 0).count());
                 assert!(node.live > 0);
-                for &slot in &node.slots {
+                for &slot in &node.body.slots {
                     let (id, _) = node.id_at(slot);
                     assert!(Some(id) > last, "{id} behind {last:?}");
                     last = Some(id);
@@ -471,13 +508,13 @@ impl Entries<'_> {
         while place < self.back && count < max {
             let Some(node) = self.nodes.node(place) else { break };
             let last = (place.chunk, place.node) == (self.back.chunk, self.back.node);
-            let end = if last { self.back.slot } else { node.slots.len() };
+            let end = if last { self.back.slot } else { node.body.slots.len() };
             count += if place.slot == 0 && !last {
                 node.live as usize
-            } else if node.live as usize == node.slots.len() {
+            } else if node.live as usize == node.body.slots.len() {
                 end - place.slot
             } else {
-                node.slots[place.slot..end].iter().filter(|&slot| slot & DELETED == 0).count()
+                node.body.slots[place.slot..end].iter().filter(|&slot| slot & DELETED == 0).count()
             };
             place = self.behind(place);
         }
@@ -501,7 +538,7 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         while self.front < self.back {
             let node = self.nodes.node(self.front)?;
-            match node.slots.get(self.front.slot) {
+            match node.body.slots.get(self.front.slot) {
                 Some(&slot) => {
                     self.front.slot += 1;
                     if slot & DELETED == 0 {
@@ -522,7 +559,7 @@ impl DoubleEndedIterator for Entries<'_> {
             if self.back.slot > 0 {
                 self.back.slot -= 1;
                 let node = self.nodes.node(self.back)?;
-                let slot = node.slots[self.back.slot];
+                let slot = node.body.slots[self.back.slot];
                 if slot & DELETED == 0 {
                     return Some(node.entry_at(slot));
                 }
@@ -534,7 +571,7 @@ impl DoubleEndedIterator for Entries<'_> {
                 self.back.chunk -= 1;
                 self.back.node = self.nodes.chunks[self.back.chunk].len() - 1;
             }
-            self.back.slot = self.nodes.chunks[self.back.chunk][self.back.node].slots.len();
+            self.back.slot = self.nodes.chunks[self.back.chunk][self.back.node].body.slots.len();
         }
         None
     }

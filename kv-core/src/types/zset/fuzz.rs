@@ -19,6 +19,7 @@ pub fn fuzz_zset(seed: u64) {
     };
     let mut zsets: [(ZSet, Plain); 3] = Default::default();
     let many = [10, 30, 300][random.index(3)];
+    let mut frozen: Option<(FrozenZSet, Plain)> = None;
     for _ in 0..if cfg!(miri) { 60 } else { 400 } {
         let at = random.index(zsets.len());
         let (zset, plain) = &mut zsets[at];
@@ -38,8 +39,18 @@ pub fn fuzz_zset(seed: u64) {
             }
             _ => combine(&zsets, &mut random, &limits, seed),
         }
-        let (zset, plain) = &zsets[at];
+        let (zset, plain) = &mut zsets[at];
         check(zset, plain, seed);
+        if random.one_in(20)
+            && let Some((frozen, then)) = frozen.replace((zset.freeze(), plain.clone()))
+        {
+            assert_eq!(frozen.len(), then.len(), "seed {seed}");
+            let mut found = Plain::new();
+            frozen.for_each(|member, score| {
+                assert!(found.insert(member.to_vec(), score).is_none(), "seed {seed}: twice");
+            });
+            assert_eq!(found, then, "seed {seed}: what was frozen has changed");
+        }
     }
 }
 
