@@ -18,13 +18,20 @@
 //! This layer knows types, but neither entries nor tables of keys, nor where bytes come from: a reader takes slices or an
 //! `io::Read`, a writer hands out vectors.
 
+pub mod frame;
+pub mod manifest;
 mod msgpack;
 pub mod record;
+pub mod snapshot;
 pub mod value;
 
 pub use msgpack::Reader;
 
 use std::fmt;
+use std::io::{self, Read};
+
+/// The version of all formats, which is raised with any of them. What is written has this one; older ones stay readable.
+pub const FORMAT_VERSION: u32 = 1;
 
 /// A moment: milliseconds since 1970.
 type UnixMs = u64;
@@ -52,3 +59,64 @@ impl fmt::Display for Damage {
 }
 
 impl std::error::Error for Damage {}
+
+/// Why something could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    Io(io::Error),
+    Damage(Damage),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Io(error) => error.fmt(f),
+            ReadError::Damage(damage) => damage.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> ReadError {
+        ReadError::Io(error)
+    }
+}
+
+impl From<Damage> for ReadError {
+    fn from(damage: Damage) -> ReadError {
+        ReadError::Damage(damage)
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("the head of a format has its fields"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("the head of a format has its fields"))
+}
+
+/// Checks the first 12 bytes of a file.
+fn check_start(start: &[u8], magic: &[u8; 8], what: &str) -> Result<(), Damage> {
+    if start[..8] != magic[..] {
+        return Err(Damage::new(0, format!("this is no {what}: it begins with other bytes")));
+    }
+    match u32_at(start, 8) {
+        FORMAT_VERSION => Ok(()),
+        version => Err(Damage::new(
+            8,
+            format!("a {what} of format version {version}, and this program reads version {FORMAT_VERSION}"),
+        )),
+    }
+}
+
+/// What of a buffer is reserved before any byte of it has come, whatever length was announced.
+const TRUST_BYTES: u64 = 1 << 20;
+
+/// Appends up to `len` bytes, fewer when the source ends before; tells how many.
+fn read_up_to(source: &mut impl Read, len: u64, into: &mut Vec<u8>) -> io::Result<u64> {
+    into.reserve(len.min(TRUST_BYTES) as usize);
+    source.take(len).read_to_end(into).map(|read| read as u64)
+}

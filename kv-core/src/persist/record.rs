@@ -95,18 +95,18 @@ pub fn put_swap(out: &mut Vec<u8>, a: usize, b: usize) {
 }
 
 /// A key follows, its value in parts.
-pub fn put_begin(out: &mut Vec<u8>, db: usize, key: &[u8], kind: Kind, expire_at: Option<UnixMs>) {
+pub(super) fn put_begin(out: &mut Vec<u8>, db: usize, key: &[u8], kind: Kind, expire_at: Option<UnixMs>) {
     begin_key(out, 5, BEGIN, db, key);
     put_uint(out, kind as u64);
     put_optional(out, expire_at);
 }
 
 /// The head of a part; what follows is one element of MessagePack.
-pub fn put_part(out: &mut Vec<u8>) {
+pub(super) fn put_part(out: &mut Vec<u8>) {
     begin(out, 2, PART);
 }
 
-pub fn put_end(out: &mut Vec<u8>) {
+pub(super) fn put_end(out: &mut Vec<u8>) {
     begin(out, 1, END);
 }
 
@@ -123,7 +123,7 @@ pub enum Record<'a> {
 }
 
 /// What a snapshot's block holds.
-pub enum Line<'a> {
+pub(super) enum Line<'a> {
     Record(Record<'a>),
     Begin {
         db: usize,
@@ -202,6 +202,12 @@ impl<'a> Iterator for Records<'a> {
         self.over = record.is_err();
         Some(record)
     }
+}
+
+/// Whether a key with its whole value begins here. (If not, something else does, or nothing.)
+#[inline]
+pub(super) fn is_put(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x94 | 0x95, kind, ..] if u64::from(*kind) == PUT)
 }
 
 /// Reads a record; of a part, its head.

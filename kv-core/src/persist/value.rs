@@ -80,6 +80,34 @@ pub enum Loaded<'a> {
     Stream(Box<Stream>),
 }
 
+impl Loaded<'_> {
+    /// The value, to be written.
+    pub fn as_state(&self) -> State<'_> {
+        match self {
+            Loaded::Int(int) => State::Int(*int),
+            Loaded::Str(text) => State::Str(text),
+            Loaded::Hash(hash) => State::Hash(hash.as_ref()),
+            Loaded::List(list) => State::List(list.as_ref()),
+            Loaded::Set(set) => State::Set(set.as_ref()),
+            Loaded::ZSet(zset) => State::ZSet(zset.as_ref()),
+            Loaded::Stream(stream) => State::Stream(stream),
+        }
+    }
+
+    /// The same, borrowing nothing.
+    pub fn into_owned(self) -> Loaded<'static> {
+        match self {
+            Loaded::Str(text) => Loaded::Str(Cow::Owned(text.into_owned())),
+            Loaded::Int(int) => Loaded::Int(int),
+            Loaded::Hash(hash) => Loaded::Hash(hash),
+            Loaded::List(list) => Loaded::List(list),
+            Loaded::Set(set) => Loaded::Set(set),
+            Loaded::ZSet(zset) => Loaded::ZSet(zset),
+            Loaded::Stream(stream) => Loaded::Stream(stream),
+        }
+    }
+}
+
 /// Appends a value.
 pub fn write(out: &mut Vec<u8>, state: State<'_>) {
     match state {
@@ -271,7 +299,7 @@ pub fn stream_groups(stream: &Stream, mut each: impl FnMut(&dyn Fn(&mut Vec<u8>)
 
 /// Writes the beginning of a part (`Assembly::add`) whose elements are counted later, and returns where their number is to
 /// be set (`set_count`). Not for strings, whose parts are strings.
-pub fn begin_counted(out: &mut Vec<u8>, kind: Kind) -> usize {
+pub(super) fn begin_counted(out: &mut Vec<u8>, kind: Kind) -> usize {
     let marker = match kind {
         Kind::Hash | Kind::ZSet => rmp::Marker::Map32,
         _ => rmp::Marker::Array32,
@@ -281,7 +309,7 @@ pub fn begin_counted(out: &mut Vec<u8>, kind: Kind) -> usize {
     out.len() - 4
 }
 
-pub fn set_count(out: &mut [u8], at: usize, count: u32) {
+pub(super) fn set_count(out: &mut [u8], at: usize, count: u32) {
     out[at..at + 4].copy_from_slice(&count.to_be_bytes());
 }
 
