@@ -9,10 +9,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Args, Parser};
 use kv_core::resp::line;
 
 use crate::format::{Format, Style};
+use crate::transfer::Transfer;
+use crate::transfer::file::Format as FileFormat;
+use crate::transfer::import::Settings;
 
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 6379;
@@ -25,6 +28,9 @@ const DEFAULT_PORT: u16 = 6379;
     disable_help_flag = true,
     disable_version_flag = true,
     after_help = "Without a command: a prompt, or commands from the standard input, one a line.\n\
+                  Two words are modes of kv-cli instead of commands; the server has none of these names:\n\
+                  \x20 kv-cli export [options] > FILE    all keys into a file (kv-cli export --help)\n\
+                  \x20 kv-cli import [options] FILE      back into a server (kv-cli import --help)\n\
                   Exit status: 0; 1 if a reply was an error; 2 for wrong options or no connection.\n\
                   The password may also stand in KVCLI_AUTH or REDISCLI_AUTH."
 )]
@@ -35,30 +41,8 @@ struct CommandLine {
     /// Prints the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,
-    /// Server's name or address [default: 127.0.0.1]
-    #[arg(short = 'h', value_name = "HOST")]
-    host: Option<String>,
-    /// Server's port [default: 6379]
-    #[arg(short, value_name = "PORT")]
-    port: Option<u16>,
-    /// Unix socket of the server, instead of host and port
-    #[arg(short, value_name = "PATH", conflicts_with_all = ["host", "port", "uri"])]
-    socket: Option<PathBuf>,
-    /// Everything at once: redis://user:password@host:port/db
-    #[arg(short, value_name = "URI")]
-    uri: Option<String>,
-    /// Password
-    #[arg(short = 'a', long = "pass", value_name = "PASSWORD")]
-    password: Option<String>,
-    /// User, with the password of -a
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// Says nothing about a password on the command line
-    #[arg(long)]
-    no_auth_warning: bool,
-    /// Number of the database
-    #[arg(short = 'n', value_name = "DB")]
-    db: Option<u32>,
+    #[command(flatten)]
+    reach: Reach,
     /// Speaks RESP2
     #[arg(short = '2', conflicts_with = "resp3")]
     resp2: bool,
@@ -112,6 +96,88 @@ struct CommandLine {
     command: Vec<OsString>,
 }
 
+/// How the server is reached: the same for commands, for a prompt and behind the words `export` and `import`.
+#[derive(Args, Clone, Debug, Default)]
+struct Reach {
+    /// Server's name or address [default: 127.0.0.1]
+    #[arg(short = 'h', value_name = "HOST")]
+    host: Option<String>,
+    /// Server's port [default: 6379]
+    #[arg(short, value_name = "PORT")]
+    port: Option<u16>,
+    /// Unix socket of the server, instead of host and port
+    #[arg(short, value_name = "PATH", conflicts_with_all = ["host", "port", "uri"])]
+    socket: Option<PathBuf>,
+    /// Everything at once: redis://user:password@host:port/db
+    #[arg(short, value_name = "URI")]
+    uri: Option<String>,
+    /// Password
+    #[arg(short = 'a', long = "pass", value_name = "PASSWORD")]
+    password: Option<String>,
+    /// User, with the password of -a
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Says nothing about a password on the command line
+    #[arg(long)]
+    no_auth_warning: bool,
+    /// Number of the database
+    #[arg(short = 'n', value_name = "DB")]
+    db: Option<u32>,
+}
+
+/// `kv-cli export`
+#[derive(Parser, Debug)]
+#[command(
+    name = "kv-cli export",
+    about = "Writes all keys of a server to the standard output, with their values and expiries.",
+    disable_help_flag = true,
+    after_help = "The server may be kv-server or any Redis from 6.2 on. Others may write meanwhile: a key is as it was when\n\
+                  it was read, not as all were at one moment. A bar is shown where the standard error is a terminal.\n\
+                  `export` is a mode of kv-cli, no command of the server: docs/moving-from-redis.md tells the format.\n\
+                  Exit status: 0; 1 if something could not be read; 2 for wrong options or no connection.\n\
+                  Example: kv-cli export --format msgpack -p 6379 > all.msgpack"
+)]
+struct ExportLine {
+    /// Prints this help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// One line of JSON an item, or MessagePack
+    #[arg(long, value_enum, default_value_t = FileFormat::Jsonl)]
+    format: FileFormat,
+    /// Only keys that match the pattern, as in KEYS
+    #[arg(long = "match", value_name = "PATTERN")]
+    pattern: Option<OsString>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// `kv-cli import`
+#[derive(Parser, Debug)]
+#[command(
+    name = "kv-cli import",
+    about = "Writes the keys of a file of `kv-cli export` to a server.",
+    disable_help_flag = true,
+    after_help = "Which format it has shows in its first byte. Keys that exist stay as they are, unless --replace.\n\
+                  With -n all keys go to that database; without, to those they were in. Keys whose time is over are left\n\
+                  out. The first error ends it, and tells the place in the file and the key; after mending it, run it\n\
+                  again with --replace. A bar is shown where the standard error is a terminal.\n\
+                  `import` is a mode of kv-cli, no command of the server.\n\
+                  Exit status: 0; 1 if the file or a reply was wrong; 2 for wrong options or no connection.\n\
+                  Example: kv-cli import -p 6380 all.msgpack"
+)]
+struct ImportLine {
+    /// Prints this help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Replaces keys that exist; without it they stay as they are
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    reach: Reach,
+    /// The file; `-` is the standard input
+    file: PathBuf,
+}
+
 /// Where the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -151,6 +217,8 @@ pub struct Options {
     pub show_pushes: bool,
     /// Empty: commands come from a prompt or the standard input.
     pub command: Vec<Vec<u8>>,
+    /// Keys are exported or imported instead of sending commands.
+    pub transfer: Option<Transfer>,
 }
 
 impl Options {
@@ -159,18 +227,20 @@ impl Options {
         Options::resolve(CommandLine::parse(), &Environment::of_process())
     }
 
-    fn resolve(line: CommandLine, environment: &Environment) -> Result<Options, String> {
-        let uri = line.uri.as_deref().map(Uri::parse).transpose()?.unwrap_or_default();
-        if (line.password.is_some() || uri.password.is_some()) && !line.no_auth_warning {
-            eprintln!("Warning: others can see a password on the command line; KVCLI_AUTH hides it.");
+    fn resolve(mut line: CommandLine, environment: &Environment) -> Result<Options, String> {
+        // Everything behind the first word belongs to the command, whatever it looks like; no command begins with '-'.
+        if let Some(option) = line.command.first().filter(|word| word.as_encoded_bytes().starts_with(b"-")) {
+            return Err(format!("unknown option {} (see --help)", option.display()));
         }
-        let address = match line.socket {
-            Some(path) => Address::Unix(path),
-            None => Address::Tcp {
-                host: line.host.or(uri.host).unwrap_or_else(|| DEFAULT_HOST.to_owned()),
-                port: line.port.or(uri.port).unwrap_or(DEFAULT_PORT),
-            },
-        };
+        let mut reach = std::mem::take(&mut line.reach);
+        let mode = Mode::of(&line.command).unwrap_or_else(|error| error.exit());
+        if let Some(mode) = &mode {
+            if let Some(option) = line.of_commands_alone() {
+                return Err(format!("{option} is for commands, not for export and import"));
+            }
+            line.command.clear();
+            reach = mode.reach().clone().or(reach);
+        }
         let style = if line.csv {
             Style::Csv
         } else if line.json {
@@ -191,10 +261,6 @@ impl Options {
         if let Some(end) = line.end {
             format.end = unescape_option("-D", &end)?;
         }
-        // Everything behind the first word belongs to the command, whatever it looks like; no command begins with '-'.
-        if let Some(option) = line.command.first().filter(|word| word.as_encoded_bytes().starts_with(b"-")) {
-            return Err(format!("unknown option {} (see --help)", option.display()));
-        }
         let mut command: Vec<Vec<u8>> = line.command.into_iter().map(OsString::into_vec).collect();
         if line.quoted_input {
             command = command.into_iter().map(unquote_argument).collect::<Result<_, _>>()?;
@@ -205,14 +271,9 @@ impl Options {
             let place = command.iter_mut().find(|arg| **arg == *tag.as_bytes());
             *place.ok_or_else(|| format!("-X: no argument reads '{tag}'"))? = read_standard_input()?;
         }
+        let (target, db) = reach.target(resp3, environment)?;
         Ok(Options {
-            target: Target {
-                address,
-                user: line.user.or(uri.user),
-                password: line.password.or(uri.password).or_else(|| environment.password.clone()),
-                db: line.db.or(uri.db).unwrap_or(0),
-                resp3,
-            },
+            target,
             format,
             repeat: u64::try_from(line.repeat).ok(),
             interval,
@@ -221,7 +282,109 @@ impl Options {
                 None => environment.terminal,
             },
             command,
+            transfer: mode.map(|mode| mode.transfer(db)),
         })
+    }
+}
+
+impl CommandLine {
+    /// An option that has a meaning for commands only.
+    fn of_commands_alone(&self) -> Option<&'static str> {
+        let given = [
+            (self.resp2, "-2"),
+            (self.resp3, "-3"),
+            (self.repeat != 1, "-r"),
+            (self.interval != 0.0, "-i"),
+            (self.stdin_last, "-x"),
+            (self.stdin_tag.is_some(), "-X"),
+            (self.delimiter.is_some(), "-d"),
+            (self.end.is_some(), "-D"),
+            (self.raw, "--raw"),
+            (self.no_raw, "--no-raw"),
+            (self.csv, "--csv"),
+            (self.json, "--json"),
+            (self.quoted_json, "--quoted-json"),
+            (self.quoted_input, "--quoted-input"),
+            (self.show_pushes.is_some(), "--show-pushes"),
+        ];
+        given.into_iter().find_map(|(given, option)| given.then_some(option))
+    }
+}
+
+/// What stands in the place of a command.
+enum Mode {
+    Export(ExportLine),
+    Import(ImportLine),
+}
+
+impl Mode {
+    fn of(command: &[OsString]) -> Result<Option<Mode>, clap::Error> {
+        Ok(match command.first().and_then(|word| word.to_str()) {
+            Some("export") => Some(Mode::Export(ExportLine::try_parse_from(command)?)),
+            Some("import") => Some(Mode::Import(ImportLine::try_parse_from(command)?)),
+            _ => None,
+        })
+    }
+
+    fn reach(&self) -> &Reach {
+        match self {
+            Mode::Export(line) => &line.reach,
+            Mode::Import(line) => &line.reach,
+        }
+    }
+
+    fn transfer(self, db: Option<u32>) -> Transfer {
+        match self {
+            Mode::Export(ExportLine { format, pattern, .. }) => {
+                Transfer::Export { format, pattern: pattern.map(OsString::into_vec), db }
+            }
+            Mode::Import(ImportLine { file, replace, .. }) => {
+                let file = Some(file).filter(|file| file.as_os_str() != "-");
+                Transfer::Import { file, settings: Settings { replace, db } }
+            }
+        }
+    }
+}
+
+impl Reach {
+    /// What is missing here is taken from `other`. A socket and an address exclude each other.
+    fn or(self, other: Reach) -> Reach {
+        let (by_socket, by_address) =
+            (self.socket.is_some(), self.host.is_some() || self.port.is_some() || self.uri.is_some());
+        Reach {
+            host: self.host.or(other.host.filter(|_| !by_socket)),
+            port: self.port.or(other.port.filter(|_| !by_socket)),
+            uri: self.uri.or(other.uri.filter(|_| !by_socket)),
+            socket: self.socket.or(other.socket.filter(|_| !by_address)),
+            password: self.password.or(other.password),
+            user: self.user.or(other.user),
+            no_auth_warning: self.no_auth_warning || other.no_auth_warning,
+            db: self.db.or(other.db),
+        }
+    }
+
+    /// The server, and the database if one was named.
+    fn target(self, resp3: bool, environment: &Environment) -> Result<(Target, Option<u32>), String> {
+        let uri = self.uri.as_deref().map(Uri::parse).transpose()?.unwrap_or_default();
+        if (self.password.is_some() || uri.password.is_some()) && !self.no_auth_warning {
+            eprintln!("Warning: others can see a password on the command line; KVCLI_AUTH hides it.");
+        }
+        let address = match self.socket {
+            Some(path) => Address::Unix(path),
+            None => Address::Tcp {
+                host: self.host.or(uri.host).unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+                port: self.port.or(uri.port).unwrap_or(DEFAULT_PORT),
+            },
+        };
+        let db = self.db.or(uri.db);
+        let target = Target {
+            address,
+            user: self.user.or(uri.user),
+            password: self.password.or(uri.password).or_else(|| environment.password.clone()),
+            db: db.unwrap_or(0),
+            resp3,
+        };
+        Ok((target, db))
     }
 }
 
@@ -351,6 +514,8 @@ mod tests {
     fn the_command_line_is_well_formed() {
         use clap::CommandFactory;
         CommandLine::command().debug_assert();
+        ExportLine::command().debug_assert();
+        ImportLine::command().debug_assert();
     }
 
     #[test]
@@ -384,6 +549,20 @@ mod tests {
         for bad in ["http://h", "redis://h:x", "redis://h/x", "redis://[::1", "redis://h:99999", "redis://%zz@h"] {
             assert!(Uri::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn export_and_import_are_modes_and_take_the_options_of_the_connection_on_either_side() {
+        let Options { target, transfer, command, .. } =
+            options(&["-h", "a", "-p", "1", "export", "--format", "msgpack", "-p", "2", "--match", "x*"]);
+        assert_eq!(target.address, Address::Tcp { host: "a".into(), port: 2 });
+        let wanted = Transfer::Export { format: FileFormat::Msgpack, pattern: Some(b"x*".to_vec()), db: None };
+        assert_eq!((transfer, command), (Some(wanted), vec![]));
+        let options = options(&["-s", "/sock", "import", "-h", "b", "--replace", "-n", "4", "-"]);
+        assert_eq!(options.target.address, Address::Tcp { host: "b".into(), port: 6379 });
+        let settings = Settings { replace: true, db: Some(4) };
+        assert_eq!(options.transfer, Some(Transfer::Import { file: None, settings }));
+        assert_eq!(try_options(&["-x", "import", "f"]).unwrap_err(), "-x is for commands, not for export and import");
     }
 
     #[test]

@@ -169,6 +169,11 @@ impl Connection {
         Ok(self.stream.write_all(&self.out)?)
     }
 
+    /// Sends requests that are encoded already.
+    pub fn send_bytes(&mut self, requests: &[u8]) -> Result<(), Lost> {
+        Ok(self.stream.write_all(requests)?)
+    }
+
     /// Waits for the next value: a reply or an out-of-band message.
     pub fn read(&mut self) -> Result<Value, Lost> {
         loop {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -38,8 +39,24 @@ impl Redis {
 
     /// The same with more options.
     pub fn start_with<S: AsRef<OsStr>>(options: &[S]) -> Option<Redis> {
+        let redis = Redis::start_program("redis-server", options);
+        if redis.is_none() {
+            skip("redis-server");
+        }
+        redis
+    }
+
+    /// A server of the 8th generation, if there is one: what `KV_REDIS8` names, or `~/.cache/kv-peers/redis8-server`.
+    /// No test needs it: what it would find out about files of that generation, fixtures do as well.
+    pub fn start_8<S: AsRef<OsStr>>(options: &[S]) -> Option<Redis> {
+        let named = std::env::var_os("KV_REDIS8").map(PathBuf::from);
+        let kept = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/kv-peers/redis8-server"));
+        Redis::start_program(named.or_else(kept)?, options)
+    }
+
+    fn start_program<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, options: &[S]) -> Option<Redis> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let process = Command::new("redis-server")
+        let process = Command::new(program)
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", "redis.sock", "--dir"])
             .arg(folder.path())
             .args(options)
@@ -47,10 +64,7 @@ impl Redis {
             .stdout(Stdio::piped())
             .spawn();
         let process = match process {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                skip("redis-server");
-                return None;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             process => process.expect("redis-server starts"),
         };
         let mut redis = Redis { process, folder };
@@ -62,7 +76,16 @@ impl Redis {
     }
 
     pub fn client(&self) -> Client {
-        Client::unix(&self.folder.path().join("redis.sock")).expect("redis-server listens")
+        Client::unix(&self.socket()).expect("redis-server listens")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// Where it saves.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// All that is answered to `bytes`, sent at once, up to the end of the connection.

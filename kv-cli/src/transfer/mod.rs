@@ -1,0 +1,171 @@
+//! `kv-cli export` and `kv-cli import`: all keys of a server into a file, and back into any other.
+//!
+//! ```text
+//! server -> export -> file -> import -> server
+//! ```
+//!
+//! Both speak only commands that every Redis server knows. What passes between reading and writing are [`item::Item`]s.
+//!
+//! Exit status: 0; 1 if a file or a reply was wrong (the text says where); 2 if the server cannot be reached or was lost.
+
+pub mod export;
+pub mod file;
+pub mod import;
+pub mod item;
+mod progress;
+mod wire;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use self::export::{Exported, Exporter};
+use self::file::{Format, Writer};
+use self::import::{Imported, Importer, Settings};
+use self::progress::Progress;
+use self::wire::{Problem, Wire};
+use crate::args::Target;
+
+/// What the command line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    Export {
+        format: Format,
+        /// Only keys that match.
+        pattern: Option<Vec<u8>>,
+        /// Only this database.
+        db: Option<u32>,
+    },
+    Import {
+        /// `None`: the standard input.
+        file: Option<PathBuf>,
+        settings: Settings,
+    },
+}
+
+/// Runs it, and tells on the standard error what was done.
+pub fn run(target: &Target, transfer: &Transfer) -> ExitCode {
+    let done = match transfer {
+        Transfer::Export { format, pattern, db } => export(target, *format, pattern.as_deref(), *db),
+        Transfer::Import { file, settings } => import(target, file.as_deref(), *settings),
+    };
+    match done {
+        Ok(code) => code,
+        Err(problem) => {
+            eprintln!("kv-cli: {problem}");
+            ExitCode::from(match problem {
+                Problem::Failed(_) => 1,
+                Problem::Unreachable(_) => 2,
+            })
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // how long it took is told to the user
+fn clock() -> Instant {
+    Instant::now()
+}
+
+fn export(target: &Target, format: Format, pattern: Option<&[u8]>, db: Option<u32>) -> Result<ExitCode, Problem> {
+    if format == Format::Msgpack && io::stdout().is_terminal() {
+        return Err(Problem::failed("MessagePack is no text for a terminal: kv-cli export --format msgpack > FILE"));
+    }
+    let begin = clock();
+    let mut wire = Wire::open(target)?;
+    let server = export::server_name(&mut wire)?;
+    let mut databases = export::databases(&mut wire)?;
+    if let Some(db) = db {
+        let keys = databases.iter().find(|(number, _)| *number == db).map_or(0, |&(_, keys)| keys);
+        databases = vec![(db, keys)];
+    }
+    let progress = Progress::of_keys(databases.iter().map(|&(_, keys)| keys).sum());
+    let output = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    let writer = Writer::new(output, format, &server).map_err(|error| export::output(&error))?;
+    let mut exporter = Exporter::new(wire, writer, pattern, progress)?;
+    for (db, _) in databases {
+        exporter.database(db)?;
+    }
+    let Exported { keys, databases, bytes, strange } = exporter.finish()?;
+    let databases = counted(databases as u64, "database");
+    eprintln!("exported {} of {databases}, {} in {}", counted(keys, "key"), size(bytes), span(begin.elapsed()));
+    if strange.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (kind, keys) in strange {
+        eprintln!("kv-cli: left out {} of type {kind}, which has no form in a file", counted(keys, "key"));
+    }
+    Ok(ExitCode::from(1))
+}
+
+fn import(target: &Target, file: Option<&Path>, settings: Settings) -> Result<ExitCode, Problem> {
+    let begin = clock();
+    let name = file.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+    let named = |problem| match problem {
+        Problem::Failed(text) => Problem::Failed(format!("{name}: {text}")),
+        other => other,
+    };
+    let failed = |error: io::Error| named(Problem::failed(error.to_string()));
+    let (input, total): (Box<dyn Read>, _) = match file {
+        Some(path) => {
+            let file = File::open(path).map_err(failed)?;
+            let facts = file.metadata().map_err(failed)?;
+            (Box::new(file), facts.is_file().then_some(facts.len()))
+        }
+        None => (Box::new(io::stdin()), None),
+    };
+    let mut input = BufReader::with_capacity(1 << 20, input);
+    // Before the server is asked for anything: a wrong file is told at once.
+    let mut source = open(&mut input).map_err(named)?;
+    let wire = Wire::open(target)?;
+    let progress = Progress::of_bytes(total);
+    let mut importer = Importer::new(wire, settings)?;
+    while let Some((place, item)) = source.next_item().map_err(|bad| named(Problem::failed(bad.to_string())))? {
+        importer.put(place, item).map_err(named)?;
+        progress.at(source.bytes());
+        progress.say_keys(importer.keys());
+    }
+    let bytes = source.bytes();
+    let Imported { keys, existing, expired, pending_lost } = importer.finish().map_err(named)?;
+    drop(progress);
+    eprintln!("imported {}, {} in {}", counted(keys, "key"), size(bytes), span(begin.elapsed()));
+    if existing > 0 {
+        eprintln!("left {} as they were, which exist (--replace replaces them)", counted(existing, "key"));
+    }
+    if expired > 0 {
+        eprintln!("left out {} whose time is over", counted(expired, "key"));
+    }
+    if pending_lost > 0 {
+        eprintln!("left out {pending_lost} pending of stream entries that are deleted");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds out by its first byte which format a file has.
+fn open(input: &mut dyn BufRead) -> Result<file::Reader<&mut dyn BufRead>, Problem> {
+    let begin = input.fill_buf().map_err(|error| Problem::failed(error.to_string()))?;
+    match begin.first() {
+        None => Err(Problem::failed("it is empty")),
+        Some(&first) => match Format::of_first_byte(first) {
+            Some(format) => Ok(file::Reader::new(input, format)),
+            None => Err(Problem::failed("it is no file of kv-cli export")),
+        },
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+fn span(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

@@ -1,0 +1,136 @@
+//! A connection that carries many requests at once, in RESP2, and the words for what goes wrong on it.
+
+use std::fmt;
+
+use kv_core::resp::client::{Value, encode_request};
+
+use crate::args::Target;
+use crate::connection::{Connection, Lost};
+
+/// Why an export or import ended early.
+#[derive(Debug)]
+pub enum Problem {
+    /// The server cannot be reached, or does not let us in.
+    Unreachable(String),
+    /// Anything else, in words.
+    Failed(String),
+}
+
+impl Problem {
+    pub fn failed(text: impl Into<String>) -> Problem {
+        Problem::Failed(text.into())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Unreachable(text) | Problem::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<Lost> for Problem {
+    fn from(lost: Lost) -> Problem {
+        Problem::Unreachable(lost.to_string())
+    }
+}
+
+/// An error reply in the server's words.
+pub fn error_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Error(text) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    }
+}
+
+#[derive(Debug)]
+pub struct Wire {
+    connection: Connection,
+    /// Requests that are not sent yet.
+    out: Vec<u8>,
+}
+
+impl Wire {
+    /// Connects. Unlike at a prompt, a refused password ends it: what follows could only fail.
+    pub fn open(target: &Target) -> Result<Wire, Problem> {
+        let target = Target { resp3: false, db: 0, ..target.clone() };
+        let (connection, refusals) = Connection::open(&target)?;
+        match refusals.first() {
+            Some(refusal) => Err(Problem::Unreachable(refusal.to_string())),
+            None => Ok(Wire { connection, out: Vec::new() }),
+        }
+    }
+
+    /// Adds a request to those to be sent.
+    pub fn push<A: AsRef<[u8]>>(&mut self, request: &[A]) {
+        encode_request(&mut self.out, request);
+    }
+
+    /// Bytes of requests that wait to be sent.
+    pub fn waiting_bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Sends what waits. Servers read on while nobody reads their replies, so this ends.
+    pub fn send(&mut self) -> Result<(), Lost> {
+        /// A buffer that grew over this is let go.
+        const KEPT_BYTES: usize = 4 << 20;
+        self.connection.send_bytes(&self.out)?;
+        self.out.clear();
+        self.out.shrink_to(KEPT_BYTES);
+        Ok(())
+    }
+
+    /// The next reply.
+    pub fn read(&mut self) -> Result<Value, Lost> {
+        self.connection.read()
+    }
+
+    /// Sends a request and waits for its reply. No other reply may be due.
+    pub fn ask<A: AsRef<[u8]>>(&mut self, request: &[A]) -> Result<Value, Lost> {
+        self.push(request);
+        self.send()?;
+        self.read()
+    }
+
+    /// The same; an error reply is a problem.
+    pub fn demand(&mut self, request: &[&str]) -> Result<Value, Problem> {
+        let value = self.ask(request)?;
+        match error_text(&value) {
+            Some(text) => Err(Problem::failed(format!("{}: {text}", request.join(" ")))),
+            None => Ok(value),
+        }
+    }
+
+    /// The server's clock, in milliseconds of Unix time.
+    pub fn time_ms(&mut self) -> Result<u64, Problem> {
+        let reply = self.demand(&["TIME"])?;
+        time_of(&reply).ok_or_else(|| unexpected("TIME", &reply))
+    }
+}
+
+/// The moment in a reply to TIME.
+pub fn time_of(reply: &Value) -> Option<u64> {
+    let Value::Array(parts) = reply else { return None };
+    let [seconds, micros] = parts.as_slice() else { return None };
+    number(seconds)?.checked_mul(1000)?.checked_add(number(micros)? / 1000)
+}
+
+/// A number without sign, as an integer or as text.
+pub fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        other => std::str::from_utf8(other.bytes()?).ok()?.parse().ok(),
+    }
+}
+
+/// A reply that no server should give.
+pub fn unexpected(command: &str, reply: &Value) -> Problem {
+    let mut shown = format!("{reply:?}");
+    if shown.len() > 200 {
+        let end = (0..=200).rev().find(|&at| shown.is_char_boundary(at)).unwrap_or(0);
+        shown.truncate(end);
+    }
+    Problem::failed(format!("{command}: an unexpected reply: {shown}"))
+}
