@@ -468,10 +468,25 @@ impl<'a> EntryRef<'a> {
         (self.flags() & EXPIRES != 0).then(|| UnixMs::from_le_bytes(self.read(AT_REST)))
     }
 
-    /// Whether the entry has expired: it is invisible from the millisecond of `expire_at` on.
+    /// Whether the entry has expired: it is invisible from the millisecond of `expire_at` on, and a hash from that of its
+    /// last field on. So what a command finds hangs on the moment alone, never on what was removed already: replaying a
+    /// log needs that.
     #[inline]
     pub fn is_due(self, now: UnixMs) -> bool {
-        self.expire_at().is_some_and(|at| at <= now)
+        self.expire_at().is_some_and(|at| at <= now) || (self.is_object() && self.parts_are_due(now))
+    }
+
+    #[inline]
+    fn is_object(self) -> bool {
+        matches!(self.kind(), Kind::Object)
+    }
+
+    #[inline(never)]
+    fn parts_are_due(self, now: UnixMs) -> bool {
+        match self.value() {
+            Value::Object(Object::Hash(hash)) => hash.as_ref().is_gone(now),
+            _ => false,
+        }
     }
 
     /// What is filed with a timer for parts of the value that expire by themselves.

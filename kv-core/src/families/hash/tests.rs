@@ -235,3 +235,34 @@ fn keys_of_another_type_are_told_before_options() {
         "#,
     );
 }
+
+#[test]
+fn a_hash_whose_last_field_is_due_is_gone_removed_or_not() {
+    for shards in [1, 4] {
+        let mut world = World::new(shards);
+        world.session(
+            r#"
+            > HSETEX h PX 10 FIELDS 1 f v
+            :1
+            > EXPIRE h 1000
+            :1
+            "#,
+        );
+        world.now += 10;
+        // Nobody has removed it so far; another type may take the name, and the expiry is that of nothing.
+        world.session(
+            r#"
+            > EXISTS h
+            :0
+            > TYPE h
+            +none
+            > KEYS *
+            []
+            > RPUSH h x
+            :1
+            > TTL h
+            :-1
+            "#,
+        );
+    }
+}

@@ -71,6 +71,17 @@ impl Content {
     }
 }
 
+impl Plain {
+    /// Whether nothing of it is visible any more.
+    fn is_due(&self, now: UnixMs) -> bool {
+        let parts_are_due = match &self.content {
+            Content::Text(_) => false,
+            Content::Hash(fields) => fields.values().all(|(_, at)| at.is_some_and(|at| at <= now)),
+        };
+        parts_are_due || self.expire_at.is_some_and(|at| at <= now)
+    }
+}
+
 fn text(text: Vec<u8>, expire_at: Option<UnixMs>) -> Option<Plain> {
     Some(Plain { content: Content::Text(text), expire_at })
 }
@@ -151,7 +162,7 @@ impl Model {
 
     /// The model's entry, if it is visible.
     fn live(&self, db: usize, key: Key<'_>) -> Option<&Plain> {
-        self.plain[db].get(key.bytes).filter(|plain| plain.expire_at.is_none_or(|at| at > self.now))
+        self.plain[db].get(key.bytes).filter(|plain| !plain.is_due(self.now))
     }
 
     /// Compares one key, and lets the database find it expired.
@@ -176,7 +187,7 @@ impl Model {
             db.take_expired(|entry| {
                 let gone = plain.remove(entry.key()).expect("expired keys were there");
                 assert_eq!(seen(entry.value(), self.now), gone.content.seen(self.now));
-                assert!(gone.expire_at.is_some_and(|at| at <= self.now), "seed {}", self.seed);
+                assert!(gone.is_due(self.now), "seed {}", self.seed);
             });
         }
     }
@@ -430,8 +441,8 @@ impl Model {
                     break;
                 }
             }
-            let live = |p: &Plain| p.expire_at.is_none_or(|at| at > self.now);
-            let want: BTreeSet<_> = plain.iter().filter(|(_, p)| live(p)).map(|(key, _)| key.clone()).collect();
+            let live = plain.iter().filter(|(_, p)| !p.is_due(self.now));
+            let want: BTreeSet<_> = live.map(|(key, _)| key.clone()).collect();
             assert_eq!(seen, want, "seed {seed}");
             if let Some(entry) = db.random(&mut self.random, self.now) {
                 assert!(want.contains(entry.key()), "seed {seed}");
