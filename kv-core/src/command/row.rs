@@ -205,6 +205,23 @@ pub enum Join {
     Found,
 }
 
+/// What a command that has written leaves in the log of each shard it has written on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAs {
+    /// The whole state of each key that was written: its value with its expiry, or that it is gone. For commands that
+    /// write all of a value anyway, or all there is of a small one.
+    State,
+    /// The command as it was received, once, under the moment at which it ran: for commands of one key whose effect hangs
+    /// on nothing but that key's value, the moment and the words (a span of time is one from that moment on). They cost
+    /// the log no more than the client. A handler may say its effect otherwise ([`Ctx::effect`]).
+    Words,
+    /// When each key that was written expires, or that it is gone.
+    Expiry,
+    /// What the handler says: effects on single keys ([`Ctx::effect`]) that are smaller than the state and, other than the
+    /// words, hang on neither chance nor another key.
+    Told,
+}
+
 /// Everything there is to know about a command. Built by [`row`] and the methods below, in constants.
 #[derive(Clone, Copy)]
 pub struct CommandSpec {
@@ -215,6 +232,8 @@ pub struct CommandSpec {
     pub keys: &'static [KeySpec],
     pub flags: Flags,
     pub spread: Spread,
+    /// Of meaning for a WRITE alone.
+    pub log: LogAs,
     pub group: Group,
     /// The access category where it is not the one of the group.
     pub category: Option<&'static str>,
@@ -245,6 +264,7 @@ pub const fn row(
         keys,
         flags,
         spread: Spread::Keys,
+        log: LogAs::State,
         group: Group::Generic,
         category: None,
         categories: &[],
@@ -260,6 +280,10 @@ pub const fn row(
 impl CommandSpec {
     pub const fn spread(mut self, spread: Spread) -> Self {
         self.spread = spread;
+        self
+    }
+    pub const fn log(mut self, log: LogAs) -> Self {
+        self.log = log;
         self
     }
     pub const fn group(mut self, group: Group) -> Self {

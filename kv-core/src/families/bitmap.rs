@@ -6,7 +6,7 @@
 use super::row_words::{ACCESS, CHANGE, GROW, READ, READ_FAST};
 use super::{text, text_len};
 use crate::command::{
-    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
+    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, LogAs, Outcome, StoreFn, row,
 };
 use crate::resp::{Reply, number};
 use crate::store::Key;
@@ -37,6 +37,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         &[KeySpec::one(1, &["RW", "access", "update", "variable_flags"])],
         GROW,
     )
+    .log(LogAs::Words)
     .syntax(
         "key [<GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] \
          <SET encoding offset value | INCRBY encoding offset increment>> [...]]",
@@ -71,6 +72,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("2.2.0")
         .complexity("O(1)"),
     bitmap("SETBIT", setbit, Arity::Exactly(4), CHANGE, GROW)
+        .log(LogAs::Words)
         .syntax("key offset value")
         .summary("Sets one bit of a string to 0 or 1 and tells what it was.")
         .since("2.2.0")

@@ -6,8 +6,8 @@
 use super::prefetch_groups;
 use super::row_words::{ACCESS, CHANGE, CHANGING_OUTPUT, LOOK, UPDATE, WRITE_FAST};
 use crate::command::{
-    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, Outcome, Spread, StoreFn,
-    row,
+    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, LogAs, Outcome, Spread,
+    StoreFn, row,
 };
 use crate::resp::{Reply, number};
 use crate::store::entry::ACCESS_BITS;
@@ -64,10 +64,12 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(n) in the number of keys"),
     generic("EXPIRE", expire, Arity::AtLeast(3), UPDATE, WRITE_FAST)
+        .log(LogAs::Expiry)
         .syntax("key seconds [NX | XX | GT | LT]")
         .summary("Lets a key expire after some seconds.")
         .since("1.0.0"),
     generic("EXPIREAT", expireat, Arity::AtLeast(3), UPDATE, WRITE_FAST)
+        .log(LogAs::Expiry)
         .syntax("key unix-time-seconds [NX | XX | GT | LT]")
         .summary("Lets a key expire at a second since 1970.")
         .since("1.2.0"),
@@ -83,6 +85,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(n) in the number of keys of the database"),
     generic("MOVE", r#move, Arity::Exactly(3), CHANGE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key db")
         .summary("Moves a key to another database.")
         .since("1.0.0"),
@@ -93,14 +96,17 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("2.2.3")
         .complexity("see the subcommands"),
     generic("PERSIST", persist, Arity::Exactly(2), UPDATE, WRITE_FAST)
+        .log(LogAs::Expiry)
         .syntax("key")
         .summary("Takes the expiry of a key away.")
         .since("2.2.0"),
     generic("PEXPIRE", pexpire, Arity::AtLeast(3), UPDATE, WRITE_FAST)
+        .log(LogAs::Expiry)
         .syntax("key milliseconds [NX | XX | GT | LT]")
         .summary("Lets a key expire after some milliseconds.")
         .since("2.6.0"),
     generic("PEXPIREAT", pexpireat, Arity::AtLeast(3), UPDATE, WRITE_FAST)
+        .log(LogAs::Expiry)
         .syntax("key unix-time-milliseconds [NX | XX | GT | LT]")
         .summary("Lets a key expire at a millisecond since 1970.")
         .since("2.6.0"),
@@ -182,6 +188,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Counts the keys of the database.")
         .since("1.0.0"),
     generic("FLUSHALL", flushall, Arity::AtLeast(1), &[], FLUSH)
+        .log(LogAs::Told)
         .category("keyspace")
         .group(Group::Server)
         .spread(Spread::All { join: Join::First })
@@ -191,6 +198,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(1) in the number of keys"),
     generic("FLUSHDB", flushdb, Arity::AtLeast(1), &[], FLUSH)
+        .log(LogAs::Told)
         .category("keyspace")
         .group(Group::Server)
         .spread(Spread::All { join: Join::First })
@@ -200,6 +208,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(1) in the number of keys"),
     generic("SWAPDB", swapdb, Arity::Exactly(3), &[], WRITE_FAST.and(Flags::DANGEROUS))
+        .log(LogAs::Told)
         .category("keyspace")
         .group(Group::Server)
         .spread(Spread::All { join: Join::First })

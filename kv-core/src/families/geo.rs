@@ -7,7 +7,7 @@
 use super::reply_item;
 use super::row_words::{GROW, READ, UPDATE};
 use crate::command::{
-    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
+    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec, LogAs,
     Outcome, StoreFn, row,
 };
 use crate::resp::{Reply, number};
@@ -47,6 +47,7 @@ const SEARCH_COST: &str = "O(log n + m), m the members in and around the area";
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     geo("GEOADD", geoadd, AtLeast(5), UPDATE, GROW)
+        .log(LogAs::Words)
         .syntax("key [NX | XX] [CH] longitude latitude member [longitude latitude member ...]")
         .summary("Adds places or moves them.")
         .complexity("O(log n) a place"),

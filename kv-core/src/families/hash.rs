@@ -10,7 +10,7 @@ use super::row_words::{
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use super::{Drawn, reply_item};
 use crate::command::{
-    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
+    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, LogAs, Outcome, StoreFn, row,
 };
 use crate::resp::number::{self, DecimalError};
 use crate::resp::{Proto, Reply};
@@ -34,6 +34,7 @@ const fn hash(
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     hash("HDEL", hdel, AtLeast(3), DELETE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key field [field ...]")
         .summary("Removes fields of a hash and counts those that were there; the key goes with the last one.")
         .complexity("O(1) a field"),
@@ -51,10 +52,12 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .complexity("O(n) in the number of fields")
         .tips(CHANGING_ORDER),
     hash("HINCRBY", hincrby, Exactly(4), CHANGE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key field increment")
         .summary("Adds a number to the integer of a field; a missing field counts as 0.")
         .complexity("O(1)"),
     hash("HINCRBYFLOAT", hincrbyfloat, Exactly(4), CHANGE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key field increment")
         .summary("Adds a decimal fraction to the number of a field; a missing field counts as 0.")
         .since("2.6.0")
@@ -73,6 +76,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Tells the values of several fields, nil for those that are missing.")
         .complexity("O(1) a field"),
     hash("HMSET", hmset, AtLeast(4), UPDATE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key field value [field value ...]")
         .summary("Sets the values of fields.")
         .complexity("O(1) a field"),
@@ -89,10 +93,12 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .complexity("O(1) a call, O(n) for the whole walk")
         .tips(CHANGING_OUTPUT),
     hash("HSET", hset, AtLeast(4), UPDATE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key field value [field value ...]")
         .summary("Sets the values of fields and counts the new ones.")
         .complexity("O(1) a field"),
     hash("HSETNX", hsetnx, Exactly(4), INSERT, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key field value")
         .summary("Sets the value of a field that is not there yet.")
         .complexity("O(1)"),

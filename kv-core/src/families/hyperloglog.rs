@@ -7,7 +7,7 @@
 use super::row_words::{GROW, INSERT};
 use super::text;
 use crate::command::{
-    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
+    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, KeySpec, LogAs, Outcome, StoreFn, row,
 };
 use crate::resp::Reply;
 use crate::store::{EntryRef, Key};
@@ -20,6 +20,7 @@ const fn hyperloglog(name: &'static str, handler: StoreFn, keys: &'static [KeySp
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     hyperloglog("PFADD", pfadd, INSERT, GROW.and(Flags::FAST))
+        .log(LogAs::Words)
         .syntax("key [element [element ...]]")
         .summary("Counts elements in a HyperLogLog; tells whether it changed.")
         .complexity("O(1) an element"),

@@ -6,7 +6,7 @@
 use super::reply_item;
 use super::row_words::{ACCESS, DELETE, FAST, GROW, INSERT, LOOK, READ, TAKE, UPDATE, WRITE};
 use crate::command::{
-    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
+    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec, LogAs,
     Outcome, StoreFn, row,
 };
 use crate::resp::{Reply, number};
@@ -40,6 +40,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Returns the element at an index; below 0 it counts from the end.")
         .complexity("O(n) in the number of nodes to the nearer end"),
     list("LINSERT", linsert, Exactly(5), INSERT, GROW)
+        .log(LogAs::Words)
         .syntax("key <BEFORE | AFTER> pivot element")
         .summary("Puts an element in front of another one or behind it.")
         .since("2.2.0")
@@ -49,16 +50,19 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Counts the elements of a list.")
         .complexity("O(1)"),
     list("LMOVE", lmove, Exactly(5), MOVE, GROW)
+        .log(LogAs::Told)
         .syntax("source destination <LEFT | RIGHT> <LEFT | RIGHT>")
         .summary("Takes an element from an end of a list and puts it at an end of another one, or of the same.")
         .since("6.2.0")
         .complexity("O(1)"),
     list("LMPOP", lmpop, AtLeast(4), TAKE_FIRST_OF, WRITE.and(Flags::MOVABLE_KEYS))
+        .log(LogAs::Told)
         .syntax("numkeys key [key ...] <LEFT | RIGHT> [COUNT count]")
         .summary("Takes elements from an end of the first of the lists that has any.")
         .since("7.0.0")
         .complexity("O(n + m) in the numbers of keys and of elements taken"),
     list("LPOP", lpop, AtLeast(2), TAKE, WRITE.and(FAST))
+        .log(LogAs::Words)
         .syntax("key [count]")
         .summary("Takes elements from the left end of a list.")
         .complexity("O(1) an element"),
@@ -68,10 +72,12 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("6.0.6")
         .complexity("O(n) in the number of elements that are compared"),
     list("LPUSH", lpush, AtLeast(3), INSERT, GROW.and(FAST))
+        .log(LogAs::Words)
         .syntax("key element [element ...]")
         .summary("Puts elements at the left end of a list, one after the other.")
         .complexity("O(1) an element"),
     list("LPUSHX", lpushx, AtLeast(3), INSERT, GROW.and(FAST))
+        .log(LogAs::Words)
         .syntax("key element [element ...]")
         .summary("As LPUSH, only if there is such a list.")
         .since("2.2.0")
@@ -81,33 +87,40 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Returns the elements from one index to another; below 0 they count from the end.")
         .complexity("O(s + n) in the number of nodes to the start and the number of elements"),
     list("LREM", lrem, Exactly(4), DELETE, WRITE)
+        .log(LogAs::Words)
         .syntax("key count element")
         .summary(
             "Removes so many elements that are equal from the left, for a count below 0 from the right, for 0 all.",
         )
         .complexity("O(n) in the number of elements"),
     list("LSET", lset, Exactly(4), UPDATE, GROW)
+        .log(LogAs::Words)
         .syntax("key index element")
         .summary("Puts another element in the place of the one at an index.")
         .complexity("O(n) in the number of nodes to the nearer end"),
     list("LTRIM", ltrim, Exactly(4), DELETE, WRITE)
+        .log(LogAs::Words)
         .syntax("key start stop")
         .summary("Removes all elements but those from one index to another.")
         .complexity("O(n) in the number of nodes removed"),
     list("RPOP", rpop, AtLeast(2), TAKE, WRITE.and(FAST))
+        .log(LogAs::Words)
         .syntax("key [count]")
         .summary("Takes elements from the right end of a list.")
         .complexity("O(1) an element"),
     list("RPOPLPUSH", rpoplpush, Exactly(3), MOVE, GROW)
+        .log(LogAs::Told)
         .syntax("source destination")
         .summary("As LMOVE from the right to the left.")
         .since("1.2.0")
         .complexity("O(1)"),
     list("RPUSH", rpush, AtLeast(3), INSERT, GROW.and(FAST))
+        .log(LogAs::Words)
         .syntax("key element [element ...]")
         .summary("Puts elements at the right end of a list, one after the other.")
         .complexity("O(1) an element"),
     list("RPUSHX", rpushx, AtLeast(3), INSERT, GROW.and(FAST))
+        .log(LogAs::Words)
         .syntax("key element [element ...]")
         .summary("As RPUSH, only if there is such a list.")
         .since("2.2.0")

@@ -7,7 +7,7 @@ use super::row_words::{ACCESS, CHANGING_ORDER, CHANGING_OUTPUT, DELETE, FAST, GR
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use super::{Drawn, reply_item};
 use crate::command::{
-    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
+    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec, LogAs,
     Outcome, StoreFn, row,
 };
 use crate::resp::{Reply, number};
@@ -33,6 +33,7 @@ const fn set(
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     set("SADD", sadd, AtLeast(3), INSERT, GROW.and(FAST))
+        .log(LogAs::Words)
         .syntax("key member [member ...]")
         .summary("Adds members to a set and counts the new ones.")
         .complexity("O(1) a member"),
@@ -94,10 +95,12 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         &[KeySpec::one(1, &["RW", "access", "delete"]), KeySpec::one(2, &["RW", "insert"])],
         WRITE.and(FAST),
     )
+    .log(LogAs::Told)
     .syntax("source destination member")
     .summary("Moves a member from one set to another.")
     .complexity("O(1)"),
     set("SPOP", spop, AtLeast(2), TAKE, WRITE.and(FAST))
+        .log(LogAs::Told)
         .syntax("key [count]")
         .summary("Takes members out of a set at random and returns them.")
         .complexity("O(1) a member")
@@ -108,6 +111,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .complexity("O(1) a member")
         .tips(CHANGING_OUTPUT),
     set("SREM", srem, AtLeast(3), DELETE, WRITE.and(FAST))
+        .log(LogAs::Words)
         .syntax("key member [member ...]")
         .summary("Removes members from a set and counts those that were there.")
         .complexity("O(1) a member"),

@@ -10,7 +10,7 @@ use super::row_words::{
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use super::{Drawn, reply_item};
 use crate::command::{
-    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec,
+    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec, LogAs,
     Outcome, StoreFn, row,
 };
 use crate::resp::{Reply, number};
@@ -50,6 +50,7 @@ const fn zset(
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     zset("ZADD", zadd, AtLeast(4), UPDATE, GROW.and(Flags::FAST))
+        .log(LogAs::Words)
         .syntax("key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]")
         .summary("Adds members to a sorted set or changes their scores.")
         .since("1.2.0")
@@ -75,6 +76,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("6.2.0")
         .complexity("O(n*m + k log k), n the members of the first, m the number of sets, k the members stored"),
     zset("ZINCRBY", zincrby, Exactly(4), CHANGE, GROW.and(Flags::FAST))
+        .log(LogAs::Words)
         .syntax("key increment member")
         .summary("Adds to the score of a member and returns the sum.")
         .since("1.2.0")
@@ -100,6 +102,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("2.8.9")
         .complexity("O(log n)"),
     zset("ZMPOP", range::zmpop, AtLeast(4), POP_NUMBERED, WRITE.and(Flags::MOVABLE_KEYS))
+        .log(LogAs::Told)
         .syntax("numkeys key [key ...] <MIN | MAX> [COUNT count]")
         .summary("Takes members with the lowest or highest scores out of the first sorted set that is not empty.")
         .since("7.0.0")
@@ -110,11 +113,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("6.2.0")
         .complexity("O(1) a member"),
     zset("ZPOPMAX", range::zpopmax, AtLeast(2), TAKE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key [count]")
         .summary("Takes the members with the highest scores out of a sorted set and returns them.")
         .since("5.0.0")
         .complexity("O(log n) a member"),
     zset("ZPOPMIN", range::zpopmin, AtLeast(2), TAKE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key [count]")
         .summary("Takes the members with the lowest scores out of a sorted set and returns them.")
         .since("5.0.0")
@@ -151,21 +156,25 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("2.0.0")
         .complexity("O(log n)"),
     zset("ZREM", zrem, AtLeast(3), DELETE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key member [member ...]")
         .summary("Removes members from a sorted set and counts those that were there.")
         .since("1.2.0")
         .complexity("O(log n) a member"),
     zset("ZREMRANGEBYLEX", range::zremrangebylex, Exactly(4), DELETE, WRITE)
+        .log(LogAs::Words)
         .syntax("key min max")
         .summary("Removes the members between two, where all scores are the same.")
         .since("2.8.9")
         .complexity("O(log n + k), k the members removed"),
     zset("ZREMRANGEBYRANK", range::zremrangebyrank, Exactly(4), DELETE, WRITE)
+        .log(LogAs::Words)
         .syntax("key start stop")
         .summary("Removes the members of a range of ranks.")
         .since("2.0.0")
         .complexity("O(log n + k), k the members removed"),
     zset("ZREMRANGEBYSCORE", range::zremrangebyscore, Exactly(4), DELETE, WRITE)
+        .log(LogAs::Words)
         .syntax("key min max")
         .summary("Removes the members whose scores are in a range.")
         .since("1.2.0")

@@ -13,7 +13,8 @@ mod tests;
 
 use super::row_words::{ACCESS, CHANGING_OUTPUT, DELETE, GROW, LOOK, READ, UPDATE, WRITE_FAST};
 use crate::command::{
-    Args, Arity, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeySpec, Outcome, StoreFn, row,
+    Args, Arity, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeySpec, LogAs, Outcome, StoreFn,
+    row,
 };
 use crate::command::{Begin, KeyAccess};
 use crate::resp::{Proto, Reply};
@@ -51,10 +52,12 @@ const fn stream(
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     stream("XACK", groups::xack, Arity::AtLeast(4), UPDATE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key group id [id ...]")
         .summary("Takes entries off what is pending in a group and counts them.")
         .complexity("O(log n) an entry, n being those pending"),
     stream("XADD", xadd, Arity::AtLeast(5), UPDATE, GROW.and(Flags::FAST))
+        .log(LogAs::Words)
         .tips(CHANGING_OUTPUT)
         .syntax(
             "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value \
@@ -63,12 +66,14 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Adds an entry to a stream and tells its id; may trim the stream, too.")
         .complexity("O(1), and O(n) in the entries that are trimmed"),
     stream("XAUTOCLAIM", groups::xautoclaim, Arity::AtLeast(6), DELETE, WRITE_FAST)
+        .log(LogAs::Words)
         .tips(CHANGING_OUTPUT)
         .syntax("key group consumer min-idle-time start [COUNT count] [JUSTID]")
         .summary("Gives a consumer what was pending with others for long, from an id on.")
         .since("6.2.0")
         .complexity("O(log n) for a small COUNT"),
     stream("XCLAIM", groups::xclaim, Arity::AtLeast(6), UPDATE, WRITE_FAST)
+        .log(LogAs::Words)
         .tips(CHANGING_OUTPUT)
         .syntax(
             "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] \
@@ -77,6 +82,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Gives a consumer certain entries that were pending with others for long.")
         .complexity("O(log n) an entry, n being those pending"),
     stream("XDEL", xdel, Arity::AtLeast(3), DELETE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key id [id ...]")
         .summary("Deletes entries of a stream and counts them.")
         .complexity("O(log n) an entry"),
@@ -111,6 +117,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Lists the entries of several streams behind an id each.")
         .complexity("O(log n) a stream, and O(m) in the entries returned"),
     stream("XREADGROUP", groups::xreadgroup, Arity::AtLeast(7), READ_GROUP_STREAMS, Flags::WRITE.and(MAY_WAIT))
+        .log(LogAs::Words)
         .syntax("GROUP group consumer [COUNT count] [NOACK] STREAMS key [key ...] id [id ...]")
         .summary("Hands entries of several streams that nobody in the group has had to a consumer, or what is pending with it.")
         .complexity("O(log n) a stream, and O(m log n) in the entries returned"),
@@ -119,9 +126,11 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Lists the entries of a stream from one id back to another.")
         .complexity("O(log n), and O(m) in the entries returned"),
     stream("XSETID", xsetid, Arity::AtLeast(3), UPDATE, GROW.and(Flags::FAST))
+        .log(LogAs::Words)
         .syntax("key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]")
         .summary("Sets the last id of a stream, and counters, as they were in another server."),
     stream("XTRIM", xtrim, Arity::AtLeast(4), DELETE, Flags::WRITE)
+        .log(LogAs::Words)
         .tips(CHANGING_OUTPUT)
         .syntax("key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]")
         .summary("Removes the oldest entries of a stream and counts them.")

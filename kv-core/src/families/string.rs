@@ -7,8 +7,8 @@
 use super::row_words::{ACCESS, CHANGE, GROW, GROW_FAST, INSERT, LOOK, READ, READ_FAST, TAKE, UPDATE, WRITE_FAST};
 use super::{integer, prefetch_groups, put, text, text_len};
 use crate::command::{
-    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, Outcome, Spread, StoreFn,
-    row,
+    Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, LogAs, Outcome, Spread,
+    StoreFn, row,
 };
 use crate::resp::{Reply, number};
 use crate::store::{Expire, Key, StrValue, UnixMs};
@@ -30,16 +30,19 @@ const fn string(
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     string("APPEND", append, Arity::Exactly(3), INSERT, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key value")
         .summary("Adds bytes at the end of a string, or makes the string, and tells its new length.")
         .since("2.0.0")
         .complexity("O(1) amortized, for a short addition"),
     string("DECR", decr, Arity::Exactly(2), CHANGE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key")
         .summary("Takes one from the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
         .complexity("O(1)"),
     string("DECRBY", decrby, Arity::Exactly(3), CHANGE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key decrement")
         .summary("Takes a number from the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
@@ -55,6 +58,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("6.2.0")
         .complexity("O(1)"),
     string("GETEX", getex, Arity::AtLeast(2), CHANGE, WRITE_FAST)
+        .log(LogAs::Expiry)
         .syntax("key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]")
         .summary("Tells the string value of a key and sets, moves or takes away its expiry.")
         .since("6.2.0")
@@ -70,11 +74,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(1)"),
     string("INCR", incr, Arity::Exactly(2), CHANGE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key")
         .summary("Adds one to the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
         .complexity("O(1)"),
     string("INCRBY", incrby, Arity::Exactly(3), CHANGE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax("key increment")
         .summary("Adds a number to the integer of a key; a missing key counts as 0.")
         .since("1.0.0")
@@ -133,6 +139,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("1.0.0")
         .complexity("O(1)"),
     string("SETRANGE", setrange, Arity::Exactly(4), UPDATE, GROW)
+        .log(LogAs::Words)
         .syntax("key offset value")
         .summary("Overwrites a string from a position on; what lies between is filled with zero bytes.")
         .since("2.2.0")

@@ -3,7 +3,7 @@
 //! Moments end in the year 4199, as in Redis. A moment that has passed removes the field at once.
 
 use super::{bulk_or_nil, hash, wrote};
-use crate::command::{Args, Arity, CommandError, CommandSpec, Ctx, Event, Outcome};
+use crate::command::{Args, Arity, CommandError, CommandSpec, Ctx, Event, LogAs, Outcome};
 use crate::families::row_words::{ACCESS, CHANGE, CHANGING_OUTPUT, GROW_FAST, READ_FAST, TAKE, UPDATE, WRITE_FAST};
 use crate::resp::Reply;
 use crate::store::UnixMs;
@@ -16,11 +16,13 @@ const MOMENT_MAX: UnixMs = (1 << 46) - 1;
 
 pub(crate) const ROWS: &[CommandSpec] = &[
     hash("HEXPIRE", hexpire, AtLeast(6), UPDATE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]")
         .summary("Lets fields of a hash expire in so many seconds.")
         .since("7.4.0")
         .complexity("O(log n) a field"),
     hash("HEXPIREAT", hexpireat, AtLeast(6), UPDATE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]")
         .summary("Lets fields of a hash expire at a moment, in Unix seconds.")
         .since("7.4.0")
@@ -31,11 +33,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("7.4.0")
         .complexity("O(1) a field"),
     hash("HGETDEL", hgetdel, AtLeast(5), TAKE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key FIELDS numfields field [field ...]")
         .summary("Tells the values of fields of a hash and removes them.")
         .since("8.0.0")
         .complexity("O(1) a field"),
     hash("HGETEX", hgetex, AtLeast(5), CHANGE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax(
             "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
              FIELDS numfields field [field ...]",
@@ -44,16 +48,19 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .since("8.0.0")
         .complexity("O(log n) a field"),
     hash("HPERSIST", hpersist, AtLeast(5), UPDATE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key FIELDS numfields field [field ...]")
         .summary("Takes the TTLs of fields of a hash away.")
         .since("7.4.0")
         .complexity("O(log n) a field"),
     hash("HPEXPIRE", hpexpire, AtLeast(6), UPDATE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]")
         .summary("Lets fields of a hash expire in so many milliseconds.")
         .since("7.4.0")
         .complexity("O(log n) a field"),
     hash("HPEXPIREAT", hpexpireat, AtLeast(6), UPDATE, WRITE_FAST)
+        .log(LogAs::Words)
         .syntax("key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]")
         .summary("Lets fields of a hash expire at a moment, in Unix milliseconds.")
         .since("7.4.0")
@@ -70,6 +77,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .complexity("O(1) a field")
         .tips(CHANGING_OUTPUT),
     hash("HSETEX", hsetex, AtLeast(6), UPDATE, GROW_FAST)
+        .log(LogAs::Words)
         .syntax(
             "key [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | \
              KEEPTTL] FIELDS numfields field value [field value ...]",

@@ -4,7 +4,7 @@
 
 use super::options::{Range, ReadOptions, loose_id, parse_id, strict_id};
 use super::{GROUP_STREAMS_FROM, GROW, push_entry, push_id, push_key, push_streams, stream};
-use crate::command::{Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, KeySpec, Outcome};
+use crate::command::{Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, KeySpec, LogAs, Outcome};
 use crate::resp::Reply;
 use crate::store::Key;
 use crate::types::stream::{Consumer, ConsumerNo, Group, Log, Pending, Stream, StreamId};
@@ -16,22 +16,27 @@ const REMOVE_SUB_KEY: &[KeySpec] = &[KeySpec::one(2, &["RW", "delete"])];
 
 pub(super) const XGROUP_ROWS: &[CommandSpec] = &[
     stream("CREATE", create, Arity::AtLeast(5), MAKE_SUB_KEY, GROW)
+        .log(LogAs::Words)
         .syntax("key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]")
         .summary("Makes a group that is to read what comes behind an id."),
     stream("CREATECONSUMER", create_consumer, Arity::Exactly(5), MAKE_SUB_KEY, GROW)
+        .log(LogAs::Words)
         .syntax("key group consumer")
         .summary("Makes a consumer in a group; tells whether it is new.")
         .since("6.2.0"),
     stream("DELCONSUMER", delete_consumer, Arity::Exactly(5), REMOVE_SUB_KEY, Flags::WRITE)
+        .log(LogAs::Words)
         .syntax("key group consumer")
         .summary("Removes a consumer with what is pending with it, and tells how much that was.")
         .complexity("O(n) in what is pending with it"),
     stream("DESTROY", destroy, Arity::Exactly(4), REMOVE_SUB_KEY, Flags::WRITE)
+        .log(LogAs::Words)
         .syntax("key group")
         .summary("Removes a group; tells whether it was there.")
         .complexity("O(n) in what is pending in it"),
     stream("HELP", help, Arity::Exactly(2), &[], Flags::LOADING.and(Flags::STALE)).summary("Lists the subcommands."),
     stream("SETID", set_id, Arity::AtLeast(5), UPDATE_SUB_KEY, Flags::WRITE)
+        .log(LogAs::Words)
         .syntax("key group <id | $> [ENTRIESREAD entries-read]")
         .summary("Lets a group read on behind an id."),
 ];
