@@ -1,10 +1,15 @@
-//! What a handler sees of the world: the shards of its keys, the time, its session's database.
+//! What a handler sees of the world: the shards of its keys, the time, its session's database; and where it says what it
+//! has written. What of that goes to the log is in `effects`.
 
-use super::{CommandError, Event};
+mod effects;
+
+pub use effects::Collected;
+
+use super::{CommandError, Event, LogAs};
+use crate::resp::Arg;
 use crate::store::{Collection, Db, Detached, EntryRef, Expire, Key, Shard, StrValue, UnixMs, WrongType};
 use crate::structs::random::Random;
 use crate::types::Limits;
-use std::ops::Range;
 
 /// How a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +55,31 @@ pub struct Ctx<'a> {
     /// Whether an access counts as a use of the key (CLIENT NO-TOUCH, rows with NO_TOUCH).
     pub touch: bool,
     pub settings: &'a Settings,
+    /// How the request is logged, and its words.
+    log: LogAs,
+    request: (&'a [u8], &'a [Arg]),
+    /// What it did is in the log already.
+    logged: bool,
     /// Is told every event of every write.
     pub on_write: Option<OnWrite<'a>>,
 }
 
 impl<'a> Ctx<'a> {
     pub fn new(stores: Stores<'a>, shards: usize, now: UnixMs, db_index: usize, settings: &'a Settings) -> Ctx<'a> {
-        Ctx { stores, shards, now, db_index, cursor: 0, sliced: true, touch: true, settings, on_write: None }
+        Ctx {
+            stores,
+            shards,
+            now,
+            db_index,
+            cursor: 0,
+            sliced: true,
+            touch: true,
+            settings,
+            log: LogAs::State,
+            request: (&[], &[]),
+            logged: false,
+            on_write: None,
+        }
     }
 
     /// The shard of a key.
@@ -270,25 +293,8 @@ impl<'a> Ctx<'a> {
         self.db_in(index, key).insert(key, value, now);
     }
 
-    /// Empties databases, in all shards the command was given, and says so.
-    pub fn flush(&mut self, databases: Range<usize>) {
-        for shard in self.each_shard() {
-            for index in databases.clone() {
-                shard.dirty += shard.flush(index) as u64;
-            }
-        }
-    }
-
-    /// Lets two databases change places, in all shards the command was given, and says so.
-    pub fn swap(&mut self, first: usize, second: usize) {
-        for shard in self.each_shard() {
-            shard.swap_dbs(first, second);
-            shard.dirty += 1;
-        }
-    }
-
     /// Says once that a key was written: what follows from it (log, watchers, waiting clients, notifications, counters)
-    /// follows from this call alone.
+    /// follows from this call alone. It comes behind the last change of that key.
     #[inline]
     pub fn wrote(&mut self, key: Key<'_>, event: Event) {
         let db = self.db_index;
@@ -307,7 +313,11 @@ impl<'a> Ctx<'a> {
     /// As `wrote`, for a key of another database than the session's.
     #[inline]
     pub fn wrote_in(&mut self, db: usize, key: Key<'_>, event: Event) {
-        self.shard(key).dirty += 1;
+        let shard = self.shard(key);
+        shard.dirty += 1;
+        if shard.log.on {
+            self.log_write(db, key);
+        }
         self.tell(db, key, event);
     }
 

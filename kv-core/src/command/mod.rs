@@ -3,8 +3,8 @@
 //! A command is one [`CommandSpec`] row: its name, arity, keys, flags, handler and documentation. The dispatcher, the
 //! routing between shards, admission, COMMAND, the documentation and the test generators all read the row; nobody asks
 //! *which* command it is. A handler is a plain function `(ctx, args, reply)` that runs to its end: no socket, no clock,
-//! no suspension. Effects are said once, by [`Ctx::wrote`]; what they leave in the log is in the row ([`LogAs`]) and in `ctx::effects`,
-//! and `replay` does it again.
+//! no suspension. Effects are said once, by [`Ctx::wrote`]; what they leave in the log is in the row
+//! ([`LogAs`]) and in `ctx::effects`; `replay` does it again.
 
 mod args;
 mod categories;
@@ -13,17 +13,19 @@ mod docs;
 mod error;
 mod event;
 mod keys;
+mod replay;
 mod row;
 mod syntax;
 mod table;
 
 pub use args::{Args, Known};
 pub use categories::{CATEGORIES, categories_of};
-pub use ctx::{Ctx, OnWrite, Outcome, Settings, Stores};
+pub use ctx::{Collected, Ctx, OnWrite, Outcome, Settings, Stores};
 pub use docs::commands_markdown;
 pub use error::CommandError;
 pub use event::Event;
 pub use keys::{Begin, Find, KeyAccess, KeySpec, OptionWords, keys_of, legacy_range, may_be_anywhere};
+pub use replay::replay;
 pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, LogAs, Spread, StoreFn, row};
 pub use syntax::{Argument, ArgumentKind, arguments_of};
 pub use table::{Found, Row, RowId, Table, table};

@@ -71,8 +71,11 @@ fn pfadd(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
         }
         Ok::<_, Corrupt>(())
     });
-    // Said even after an error: what has changed must not go unnoticed.
+    // Said even after an error: what has changed must not go unnoticed. A replay would take that error for damage.
     if changed {
+        if added.is_err() {
+            ctx.effect_state(key);
+        }
         ctx.wrote(key, Event::PfAdd);
     }
     added?;

@@ -141,6 +141,22 @@ fn popped(end: End) -> Event {
     }
 }
 
+/// The command that pushes elements.
+fn push_name(end: End) -> &'static [u8] {
+    match end {
+        End::Head => b"LPUSH",
+        End::Tail => b"RPUSH",
+    }
+}
+
+/// The command that pops elements.
+fn pop_name(end: End) -> &'static [u8] {
+    match end {
+        End::Head => b"LPOP",
+        End::Tail => b"RPOP",
+    }
+}
+
 /// `LEFT` or `RIGHT`.
 ///
 /// Errors: syntax.
@@ -328,6 +344,7 @@ fn lmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
             take(list, end, count, reply, limits)
         })?;
         if let Some(emptied) = emptied {
+            ctx.effect(key, [pop_name(end), key.bytes, itoa::Buffer::new().format(count).as_bytes()]);
             ctx.wrote_less(key, popped(end), emptied);
             return Ok(Done);
         }
@@ -373,6 +390,8 @@ fn move_one(
         list.is_empty()
     })?;
     reply.bulk(&element);
+    ctx.effect(target, [push_name(to), target.bytes, &element]);
+    ctx.effect(source, [pop_name(from), source.bytes]);
     ctx.wrote(target, pushed(to));
     ctx.wrote_less(source, popped(from), emptied == Some(true));
     Ok(Done)

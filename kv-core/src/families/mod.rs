@@ -3,9 +3,9 @@
 //! Here is what several families need: the two forms of a string as one, and the walk over many keys that fetches their
 //! memory ahead of use.
 
-use crate::command::{Args, CommandError, CommandSpec, Ctx, Event};
+use crate::command::{Args, CommandError, CommandSpec, Ctx};
 use crate::resp::{Reply, number};
-use crate::store::{EntryRef, Expire, Key, Object, StrValue, Value};
+use crate::store::{EntryRef, Key, Object, Value};
 use crate::structs::packed::Item;
 
 pub mod bitmap;
@@ -117,16 +117,6 @@ pub(crate) fn integer(entry: EntryRef<'_>) -> Result<i64, CommandError> {
         Value::Int(number) => Ok(number),
         // A string that was changed in place stays bytes, whatever they look like.
         _ => number::parse_i64(text(entry, &mut itoa::Buffer::new())?).ok_or(CommandError::NotInteger),
-    }
-}
-
-/// Stores a string and says so: event `set`, and `expire` when it got an expiry.
-#[inline]
-pub(crate) fn put(ctx: &mut Ctx, key: Key<'_>, value: StrValue<'_>, expire: Expire) {
-    ctx.set_string(key, value, expire);
-    ctx.wrote(key, Event::Set);
-    if let Expire::At(_) = expire {
-        ctx.also(key, Event::Expire);
     }
 }
 

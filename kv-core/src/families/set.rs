@@ -7,13 +7,13 @@ use super::row_words::{ACCESS, CHANGING_ORDER, CHANGING_OUTPUT, DELETE, FAST, GR
 use super::scan::{WalkOptions, reply_walk, walk_cursor};
 use super::{Drawn, reply_item};
 use crate::command::{
-    Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec, LogAs,
-    Outcome, StoreFn, row,
+    Args, Arity, Begin, Collected, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess,
+    KeySpec, LogAs, Outcome, StoreFn, row,
 };
 use crate::resp::{Reply, number};
 use crate::store::Key;
 use crate::structs::ints::IntsRef;
-use crate::types::set::{self, Combined, Set, SetRef};
+use crate::types::set::{self, Combined, Member, Set, SetRef};
 use Arity::{AtLeast, Exactly};
 use Outcome::Done;
 use std::ops::ControlFlow;
@@ -239,8 +239,10 @@ fn smove(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
         set.remove(member);
         set.is_empty()
     })?;
+    ctx.effect(source, [b"SREM", source.bytes, member]);
     ctx.wrote_less(source, Event::SRem, gone == Some(true));
     if ctx.edit_or_new::<Set, _>(target, |set, limits| set.add(member, limits))? {
+        ctx.effect(target, [b"SADD", target.bytes, member]);
         ctx.wrote(target, Event::SAdd);
     }
     Ok(Done)
@@ -252,9 +254,16 @@ fn smove(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
 fn spop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let key = args.key()?;
     let mut random = ctx.random();
+    let mut effect = ctx.is_logged(key).then(|| Collected::new([b"SREM", key.bytes]));
+    let mut tell = |reply: &mut Reply, member: Member<'_>| {
+        reply_item(reply, member);
+        if let Some(effect) = &mut effect {
+            effect.push(member.text(&mut itoa::Buffer::new()));
+        }
+    };
     let popped = if args.left() == 0 {
         ctx.edit::<Set, _>(key, |set, _| {
-            set.pop(&mut random, |member| reply_item(reply, member));
+            set.pop(&mut random, |member| tell(reply, member));
             (1, set.is_empty())
         })?
     } else {
@@ -262,7 +271,7 @@ fn spop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
         ctx.edit::<Set, _>(key, |set, _| {
             let count = count.min(set.len());
             reply.set(count);
-            set.pop_many(count, &mut random, |member| reply_item(reply, member));
+            set.pop_many(count, &mut random, |member| tell(reply, member));
             (count, set.is_empty())
         })?
     };
@@ -270,7 +279,13 @@ fn spop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
         None if args.total() == 2 => reply.nil(),
         None => reply.set(0),
         Some((0, _)) => {}
-        Some((_, gone)) => ctx.wrote_less(key, Event::SPop, gone),
+        Some((_, gone)) => {
+            match effect {
+                Some(effect) if !gone => ctx.effect(key, effect.iter()),
+                _ => ctx.effect_state(key),
+            }
+            ctx.wrote_less(key, Event::SPop, gone);
+        }
     }
     Ok(Done)
 }

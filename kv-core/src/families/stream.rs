@@ -212,7 +212,7 @@ fn xadd(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
         let id = stream.next_id(options.id, now).ok_or(Refused::NotAbove)?;
         let node = NodeLimits { bytes: limits.stream_node_bytes, entries: limits.stream_node_entries };
         stream.append(id, count, size, pairs, node);
-        Ok((id, options.trim.map_or(0, |trim| stream.trim(trim))))
+        Ok((id, options.trim.map_or(0, |trim| stream.trim(trim)), stream.len()))
     };
     let added = if options.only_existing {
         let Some(added) = ctx.edit(key, add)? else {
@@ -224,13 +224,20 @@ fn xadd(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
         // A new stream takes any id but 0-0, so no empty one is left behind.
         ctx.edit_or_new(key, add)?
     };
-    let (id, trimmed) = added.map_err(|refused| {
+    let (id, trimmed, len) = added.map_err(|refused| {
         CommandError::err(match refused {
             Refused::Exhausted => "The stream has exhausted the last possible ID, unable to add more items",
             Refused::NotAbove => "The ID specified in XADD is equal or smaller than the target stream top item",
         })
     })?;
     push_id(reply, id);
+    if options.trim.is_some_and(|trim| trim.approximate) && ctx.is_logged(key) {
+        let mut text = [0; ID_TEXT_MAX];
+        let mut words: Vec<&[u8]> = vec![b"XADD", key.bytes, id.text(&mut text)];
+        words.extend((fields_at..args.total()).map(|at| args.word(at)));
+        ctx.effect(key, words);
+        log_trimmed(ctx, key, trimmed, len);
+    }
     ctx.wrote(key, Event::XAdd);
     if trimmed > 0 {
         ctx.also(key, Event::XTrim);
@@ -310,15 +317,25 @@ fn xdel(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
     Ok(Done)
 }
 
+/// What an approximate trim removes hangs on where nodes end, so the log is told what is left.
+fn log_trimmed(ctx: &mut Ctx, key: Key<'_>, trimmed: u64, len: u64) {
+    if trimmed > 0 {
+        ctx.effect(key, [b"XTRIM", key.bytes, b"MAXLEN", b"=", itoa::Buffer::new().format(len).as_bytes()]);
+    }
+}
+
 /// Reply: int, how many entries were removed.
 /// Errors: syntax; WRONGTYPE.
 /// Effect: event `xtrim`, when something was removed.
 fn xtrim(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let key = args.key()?;
     let trim = TrimOptions::parse_all(args, ctx.limits())?;
-    let trimmed = ctx.edit::<Stream, _>(key, |stream, _| stream.trim(trim))?.unwrap_or(0);
+    let (trimmed, len) = ctx.edit::<Stream, _>(key, |stream, _| (stream.trim(trim), stream.len()))?.unwrap_or_default();
     reply.int(trimmed as i64);
     if trimmed > 0 {
+        if trim.approximate {
+            log_trimmed(ctx, key, trimmed, len);
+        }
         ctx.wrote(key, Event::XTrim);
     }
     Ok(Done)

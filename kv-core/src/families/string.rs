@@ -5,7 +5,7 @@
 //! they allocate nothing but the entry itself, and the two with many keys fetch the keys' memory in groups ahead of use.
 
 use super::row_words::{ACCESS, CHANGE, GROW, GROW_FAST, INSERT, LOOK, READ, READ_FAST, TAKE, UPDATE, WRITE_FAST};
-use super::{integer, prefetch_groups, put, text, text_len};
+use super::{integer, prefetch_groups, text, text_len};
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, Group, Handler, Join, KeySpec, LogAs, Outcome, Spread,
     StoreFn, row,
@@ -265,7 +265,7 @@ fn set(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Com
     let key = args.key()?;
     let value = args.next()?;
     if args.left() == 0 {
-        put(ctx, key, StrValue::Bytes(value), Expire::Clear);
+        ctx.put_string(key, value, Expire::Clear);
         reply.ok();
         return Ok(Done);
     }
@@ -286,7 +286,7 @@ fn set(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Com
         }
         return Ok(Done);
     }
-    put(ctx, key, StrValue::Bytes(value), expire);
+    ctx.put_string(key, value, expire);
     if !options.get {
         reply.ok();
     }
@@ -300,7 +300,7 @@ fn setnx(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
     let value = args.next()?;
     let exists = ctx.find(key).is_some();
     if !exists {
-        put(ctx, key, StrValue::Bytes(value), Expire::Clear);
+        ctx.put_string(key, value, Expire::Clear);
     }
     reply.int(i64::from(!exists));
     Ok(Done)
@@ -326,7 +326,7 @@ fn set_for(
 ) -> Result<Outcome, CommandError> {
     let key = args.key()?;
     let moment = span.moment(args.next()?, ctx.now, command)?;
-    put(ctx, key, StrValue::Bytes(args.next()?), Expire::At(moment));
+    ctx.put_string(key, args.next()?, Expire::At(moment));
     reply.ok();
     Ok(Done)
 }
@@ -337,7 +337,7 @@ fn set_for(
 fn getset(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let key = args.key()?;
     reply_value(ctx, key, reply)?;
-    put(ctx, key, StrValue::Bytes(args.next()?), Expire::Clear);
+    ctx.put_string(key, args.next()?, Expire::Clear);
     Ok(Done)
 }
 
@@ -425,7 +425,7 @@ fn set_pairs(ctx: &mut Ctx, args: &mut Args) -> Result<(), CommandError> {
         ctx,
         args,
         |args| Ok((args.key()?, args.next()?)),
-        |ctx, key, value| put(ctx, key, StrValue::Bytes(value), Expire::Clear),
+        |ctx, key, value| ctx.put_string(key, value, Expire::Clear),
     )
 }
 

@@ -201,6 +201,7 @@ impl World {
                 self.events.push((db, String::from_utf8_lossy(key).into_owned(), event));
             };
             ctx.on_write = Some(&mut on_write);
+            ctx.log_as(row.spec.log, &buf, &args);
             ctx.cursor = cursor;
             ctx.touch = !self.no_touch && !row.spec.flags.has(crate::command::Flags::NO_TOUCH);
             let mut reader = Args::new(&buf, &args, row.name_words, &self.hasher, known);

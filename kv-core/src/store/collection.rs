@@ -10,9 +10,31 @@
 
 use super::entry::Form;
 use super::{Object, Value};
+use crate::persist::value::State;
 use crate::structs::ints::{Ints, IntsRef};
 use crate::structs::packed::{Packed, PackedRef};
 use crate::types::{Hash, HashRef, List, ListRef, Set, SetRef, Stream, ZSet, ZSetRef};
+
+impl<'a> Value<'a> {
+    /// The value as it is written to disk, whatever its form in memory.
+    pub fn state(self) -> State<'a> {
+        match self {
+            Value::Int(int) => State::Int(int),
+            Value::Bytes(text) => State::Str(text),
+            Value::Packed(Form::Hash, bytes) => State::Hash(HashRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Packed(Form::List, bytes) => State::List(ListRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Packed(Form::Set, bytes) => State::Set(SetRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Packed(Form::SetInts, bytes) => State::Set(SetRef::Ints(IntsRef::from_bytes(bytes))),
+            Value::Packed(Form::ZSet, bytes) => State::ZSet(ZSetRef::Packed(PackedRef::from_bytes(bytes))),
+            Value::Object(Object::Str(text)) => State::Str(text),
+            Value::Object(Object::Hash(hash)) => State::Hash(hash.as_ref()),
+            Value::Object(Object::List(list)) => State::List(list.as_ref()),
+            Value::Object(Object::Set(set)) => State::Set(set.as_ref()),
+            Value::Object(Object::ZSet(zset)) => State::ZSet(zset.as_ref()),
+            Value::Object(Object::Stream(stream)) => State::Stream(stream),
+        }
+    }
+}
 
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

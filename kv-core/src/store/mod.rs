@@ -12,6 +12,7 @@ mod collection;
 mod db;
 pub mod entry;
 mod key;
+mod load;
 mod log;
 mod shard;
 mod timer;

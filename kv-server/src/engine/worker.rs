@@ -452,7 +452,11 @@ impl Worker {
                 Mail::Requests(batch) => self.queue.push_back(batch),
                 Mail::Replies(batch) => self.take_replies(batch),
                 Mail::Late(late) => self.take_late(*late),
-                Mail::Home(shard) => self.shard = Some(shard),
+                Mail::Home(shard) => {
+                    // Whoever had it may have read the clock later than this worker.
+                    self.set_time(shard.log.latest() * 1000);
+                    self.shard = Some(shard);
+                }
                 Mail::Mark(marker) => self.mark(marker),
             }
         }

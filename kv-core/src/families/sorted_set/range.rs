@@ -312,6 +312,13 @@ impl End {
             End::Max => Event::ZPopMax,
         }
     }
+
+    fn command(self) -> &'static [u8] {
+        match self {
+            End::Min => b"ZPOPMIN",
+            End::Max => b"ZPOPMAX",
+        }
+    }
 }
 
 /// How the members taken out are told.
@@ -426,7 +433,9 @@ pub(super) fn zmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handle
         if ctx.peek::<ZSet>(key)?.is_some() {
             reply.array(2);
             reply.bulk(key.bytes);
-            pop(ctx, key, end, count.unwrap_or(1), Told::Arrays, reply)?;
+            let count = count.unwrap_or(1);
+            ctx.effect(key, [end.command(), key.bytes, itoa::Buffer::new().format(count).as_bytes()]);
+            pop(ctx, key, end, count, Told::Arrays, reply)?;
             return Ok(Done);
         }
     }

@@ -260,7 +260,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> R
     for _ in 0..options.streams {
         let (key, word) = options.next_stream(args)?;
         let wanted = Wanted::parse(word)?;
-        told += usize::from(read_one(ctx, key, name, consumer, wanted, &options, reply)?);
+        told += usize::from(read_one(ctx, key, (name, consumer), word, wanted, &options, reply)?);
     }
     if told == 0 {
         reply.out().truncate(start);
@@ -278,8 +278,8 @@ pub(super) fn xreadgroup(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> R
 fn read_one(
     ctx: &mut Ctx,
     key: Key<'_>,
-    name: &[u8],
-    consumer: &[u8],
+    (name, consumer): (&[u8], &[u8]),
+    word: &[u8],
     wanted: Wanted,
     options: &ReadOptions<'_>,
     reply: &mut Reply,
@@ -299,6 +299,18 @@ fn read_one(
             }
         }
     })?;
+    if (new_consumer || changed) && ctx.is_logged(key) {
+        let count = options.count.to_string();
+        let mut words: Vec<&[u8]> = vec![b"XREADGROUP", b"GROUP", name, consumer];
+        if options.count != usize::MAX {
+            words.extend([b"COUNT", count.as_bytes()]);
+        }
+        if options.no_ack {
+            words.push(b"NOACK");
+        }
+        words.extend([b"STREAMS", key.bytes, word]);
+        ctx.effect(key, words);
+    }
     if new_consumer {
         ctx.wrote(key, Event::XGroupCreateConsumer);
     }

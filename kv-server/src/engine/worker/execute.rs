@@ -322,6 +322,7 @@ impl Env<'_> {
         let known = Known::new(usize::from(item.key_at), usize::from(item.key_step), hashes);
         let mut args = Args::new(data, words, row.name_words, self.hasher, known);
         let mut ctx = Ctx::new(stores, self.shards, self.now, usize::from(item.db), self.settings);
+        ctx.log_as(row.spec.log, data, words);
         ctx.touch = !item.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = self.sliced;
         let before = out.len();

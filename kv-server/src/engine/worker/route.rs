@@ -496,6 +496,7 @@ impl Worker {
         let known = Known::new(usize::from(request.key_at), 1, request.hashes());
         let mut args = Args::new(data, words, row.name_words, &self.hasher, known);
         let mut ctx = Ctx::new(Stores::One(shard), shards, self.now, c.session.db, &self.settings);
+        ctx.log_as(row.spec.log, data, words);
         ctx.touch = !c.session.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = false;
         let direct = c.tickets.is_empty();
