@@ -29,6 +29,9 @@ pub trait Disk: Send + Sync {
     /// Makes a new file that is appended to; an error of the kind `AlreadyExists` if the name is taken.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
+    /// Makes the bytes and the length of a file safe that was written before, perhaps by another process.
+    fn sync(&self, name: &str) -> io::Result<()>;
+
     /// Gives a file another name, in one step; a file that had that name before is gone.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 

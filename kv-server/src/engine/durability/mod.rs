@@ -26,10 +26,12 @@
 //! leaves when [`Status::durable`] has reached it: nothing is seen that could be lost. No worker waits for a disk.
 
 mod disk;
+mod keeper;
 mod status;
 
 pub use disk::{Disk, DiskFile};
-pub use status::Status;
+pub use keeper::{Keeper, KeeperSetup, Loaded, MANIFEST};
+pub use status::{End, Figures, Status};
 
 use super::mail::Dest;
 use crate::config::Config;
@@ -71,6 +73,8 @@ pub enum Question {
 pub enum ToKeeper {
     /// Something was logged while no marker was asked for.
     Wanted,
+    /// Something was written while that was awaited, see [`Status::await_change`].
+    Changed,
     /// A shard has passed a marker.
     Passed {
         epoch: u64,
@@ -85,6 +89,21 @@ pub enum ToKeeper {
     Ask { question: Question, from: usize, dest: Dest, proto: Proto },
     /// Options have changed.
     Options(Box<Config>),
+    /// From the saver: all files of a snapshot are whole and safe. Their lengths, by shard, and how many keys they hold.
+    Saved { snapshot: u64, bytes: Vec<u64>, keys: u64 },
+    /// From the saver: a snapshot could not be written.
+    SaveFailed { snapshot: u64, error: String },
+    /// The server is to end: everything is to be kept, in a last snapshot if `save`. [`Status::end`] tells the outcome. No
+    /// command may be run after it; the workers go on with their turns until there is one.
+    Stop { save: bool },
+}
+
+/// To the saver.
+pub enum ToSaver {
+    /// A snapshot of so many shards begins at the end of `epoch`. Pieces of it follow, and of no other.
+    Begin { snapshot: u64, epoch: u64, shards: usize, now: UnixMs, compress: bool },
+    /// What there is of a snapshot is not wanted any more.
+    Abort { snapshot: u64 },
 }
 
 /// What a worker knows of the keeper.
@@ -112,6 +131,14 @@ impl Link {
     /// Tells the keeper; at the end of the server there may be none any more, and nobody waits for it.
     pub fn tell(&self, message: ToKeeper) {
         let _ = self.keeper.send(message);
+    }
+
+    /// Writes were counted: tells the keeper if it waits for that.
+    #[inline]
+    pub fn changed(&self) {
+        if self.status.take_change_awaited() {
+            self.tell(ToKeeper::Changed);
+        }
     }
 
     /// Something lies in a shard's log: asks for a marker, unless one is asked for already.

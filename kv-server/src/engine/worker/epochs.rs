@@ -14,6 +14,8 @@ pub(super) struct Epochs {
     held: Vec<ConnId>,
     /// What was durable when they were looked at last.
     durable: u64,
+    /// The writes of the shard that the keeper may know of.
+    dirty: u64,
     /// A marker for the next turn that is published (worker 0).
     to_publish: Option<Marker>,
 }
@@ -21,7 +23,7 @@ pub(super) struct Epochs {
 impl Epochs {
     /// After `last`, the marker that ended the last epoch.
     pub fn after(last: Marker) -> Epochs {
-        Epochs { open: last.epoch + 1, hold: last.hold, held: Vec::new(), durable: 0, to_publish: None }
+        Epochs { open: last.epoch + 1, hold: last.hold, held: Vec::new(), durable: 0, dirty: 0, to_publish: None }
     }
 }
 
@@ -83,8 +85,14 @@ impl Worker {
 
     /// At the end of a turn: asks for a marker if something was logged, and holds back what must not leave yet.
     pub(super) fn end_turn_of_log(&mut self) {
-        if self.shard.as_ref().is_some_and(|shard| !shard.log.is_empty()) {
-            self.link.want_marker();
+        if let Some(shard) = &self.shard {
+            if !shard.log.is_empty() {
+                self.link.want_marker();
+            }
+            if shard.dirty != self.epochs.dirty {
+                self.epochs.dirty = shard.dirty;
+                self.link.changed();
+            }
         }
         let durable = self.link.status().durable();
         if self.epochs.hold {
