@@ -13,7 +13,7 @@ use crc32c::crc32c_append;
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 8] = b"KVMANIF\0";
-const HEAD: usize = 24;
+pub(super) const HEAD: usize = 24;
 const CRC_AT: usize = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +60,7 @@ pub fn segment_name(number: u64) -> String {
 impl Manifest {
     pub fn to_bytes(&self) -> Vec<u8> {
         let body = rmp_serde::to_vec_named(self).expect("numbers, arrays and maps of them can be written");
-        let mut out = Vec::with_capacity(HEAD + body.len());
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        let crc = crc32c_append(crc32c::crc32c(&out), &body);
-        out.extend_from_slice(&crc.to_le_bytes());
-        out.extend_from_slice(&body);
-        out
+        wrap(&body)
     }
 
     /// Errors: the bytes are no whole manifest of a version known here, or contradict themselves.
@@ -101,6 +94,18 @@ impl Manifest {
             Ok(())
         }
     }
+}
+
+/// A file with this body.
+pub(super) fn wrap(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD + body.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    let crc = crc32c_append(crc32c::crc32c(&out), body);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(body);
+    out
 }
 
 #[cfg(test)]

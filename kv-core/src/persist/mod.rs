@@ -19,12 +19,14 @@
 //! `io::Read`, a writer hands out vectors.
 
 pub mod frame;
+mod fuzz;
 pub mod manifest;
 mod msgpack;
 pub mod record;
 pub mod snapshot;
 pub mod value;
 
+pub use fuzz::{fuzz_manifest, fuzz_records, fuzz_segment, fuzz_snapshot, fuzz_values, random_value};
 pub use msgpack::Reader;
 
 use std::fmt;
@@ -119,4 +121,39 @@ const TRUST_BYTES: u64 = 1 << 20;
 fn read_up_to(source: &mut impl Read, len: u64, into: &mut Vec<u8>) -> io::Result<u64> {
     into.reserve(len.min(TRUST_BYTES) as usize);
     source.take(len).read_to_end(into).map(|read| read as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a fuzz function for some seeds.
+    fn smoke(fuzz: fn(u64), seeds: u64) {
+        (0..if cfg!(miri) { 2 } else { seeds }).for_each(fuzz);
+    }
+
+    #[test]
+    fn random_values_come_back_and_broken_ones_are_refused_or_whole() {
+        smoke(fuzz_values, 1_500);
+    }
+
+    #[test]
+    fn random_records_come_back_and_broken_ones_are_refused_or_whole() {
+        smoke(fuzz_records, 600);
+    }
+
+    #[test]
+    fn random_segments_lose_no_epoch_that_was_synced() {
+        smoke(fuzz_segment, 1_500);
+    }
+
+    #[test]
+    fn random_snapshots_come_back_and_broken_ones_tell_no_wrong_key() {
+        smoke(fuzz_snapshot, 400);
+    }
+
+    #[test]
+    fn random_manifests_come_back_and_broken_ones_are_refused() {
+        smoke(fuzz_manifest, 1_500);
+    }
 }

@@ -8,6 +8,10 @@ use crate::structs::packed::Item;
 use rmp::Marker;
 use rmp::encode as rmp_encode;
 
+/// Up to here every integer is a double, and a score that is one is written as such.
+pub(super) const EXACT_MAX: u64 = 1 << 53;
+const EXACT_MIN: i64 = -(EXACT_MAX as i64);
+
 /// Why writing cannot fail, for the compiler.
 const INFALLIBLE: &str = "a vector takes what it is given";
 
@@ -266,8 +270,9 @@ impl<'a> Reader<'a> {
         match self.token()? {
             Token::Double(number) if !number.is_nan() => Ok(number),
             Token::Double(_) => Err(Damage::new(self.offset + at as u64, "a score that is not a number")),
-            Token::Uint(number) => Ok(number as f64),
-            Token::Negative(number) => Ok(number as f64),
+            Token::Uint(number @ 0..=EXACT_MAX) => Ok(number as f64),
+            Token::Negative(number @ EXACT_MIN..) => Ok(number as f64),
+            Token::Uint(_) | Token::Negative(_) => Err(self.damage_at(at, "a score that is no double")),
             token => self.unexpected(at, token, "a score"),
         }
     }

@@ -272,7 +272,7 @@ fn expiry(input: &mut Reader<'_>) -> Result<UnixMs, Damage> {
 }
 
 fn optional_expiry(input: &mut Reader<'_>) -> Result<Option<UnixMs>, Damage> {
-    value::optional_number(input, "when a key expires")
+    value::optional_moment(input, "when a key expires")
 }
 
 fn words<'a>(input: &mut Reader<'a>) -> Result<Words<'a>, Damage> {

@@ -5,7 +5,7 @@
 //! list     [1, [element, ...]]
 //! set      [2, [member, ...]]
 //! hash     [3, {field: value, ...}]        a field that expires: {field: [value, expire_at], ...}
-//! zset     [4, {member: score, ...}]       a score: an integer below 2^53 in magnitude, or a double
+//! zset     [4, {member: score, ...}]       a score: an integer from -2^53 to 2^53, or a double
 //! stream   [5, [line, ...]]                lines in this order (ids are two numbers):
 //!            [0, id, field, value, ...]                        an entry; ids ascend
 //!            [1, last id, max deleted id, entries added]       once, behind the entries
@@ -22,7 +22,7 @@
 //! in several parts, which a reader puts together (`Assembly`): so nobody needs a second copy of a large value in memory.
 
 use super::msgpack::{
-    Reader, Token, put_array, put_bytes, put_f64, put_int, put_item, put_map, put_optional, put_uint,
+    EXACT_MAX, Reader, Token, put_array, put_bytes, put_f64, put_int, put_item, put_map, put_optional, put_uint,
 };
 use super::{Damage, UnixMs};
 use crate::structs::packed::Item;
@@ -31,10 +31,11 @@ use crate::types::stream::{self, ENTRY_BYTES_MAX, NodeLimits, Pending, Stream, S
 use crate::types::{Hash, HashRef, Limits, List, ListRef, Set, SetRef, ZSet, ZSetRef, hash::Ttl, zset};
 use std::borrow::Cow;
 
-/// Below this magnitude every integer is a double, and a score that is one is written as such.
-const EXACT_MAX: f64 = (1u64 << 53) as f64;
-/// No moment and no counter is larger: half the numbers stay free, so that adding to one never overflows.
-const NUMBER_MAX: u64 = i64::MAX as u64;
+/// No moment is larger: it can be told as a signed number.
+const MOMENT_MAX: u64 = i64::MAX as u64;
+/// No counter is larger. Clients set none above 2^63; what is counted up from there never comes near this, nor what is
+/// counted up from here near 2^64.
+const COUNTER_MAX: u64 = 3 << 62;
 
 /// The type of a value, by the number that stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +204,7 @@ pub fn zset_member(out: &mut Vec<u8>, member: &[u8], score: f64) {
 #[inline]
 fn put_score(out: &mut Vec<u8>, score: f64) {
     // The bits of -0.0 are no integer's.
-    if score.abs() < EXACT_MAX && (score as i64 as f64).to_bits() == score.to_bits() {
+    if score.abs() <= EXACT_MAX as f64 && (score as i64 as f64).to_bits() == score.to_bits() {
         put_int(out, score as i64);
     } else {
         put_f64(out, score);
@@ -322,7 +323,7 @@ pub fn read<'a>(input: &mut Reader<'a>, limits: &Limits) -> Result<Loaded<'a>, D
     match input.token()? {
         Token::Bytes(text) => Ok(Loaded::Str(Cow::Borrowed(text))),
         Token::Negative(int) => Ok(Loaded::Int(int)),
-        Token::Uint(int) if int <= NUMBER_MAX => Ok(Loaded::Int(int as i64)),
+        Token::Uint(int) if i64::try_from(int).is_ok() => Ok(Loaded::Int(int as i64)),
         Token::Array(2) => read_collection(input, limits),
         _ => Err(input.damage_at(at, "no value begins here")),
     }
@@ -449,23 +450,29 @@ fn read_zset(input: &mut Reader<'_>, limits: &Limits) -> Result<ZSet, Damage> {
 /// A moment.
 #[inline]
 pub(super) fn moment(input: &mut Reader<'_>, what: &str) -> Result<UnixMs, Damage> {
-    number(input, what)
+    limited(input, MOMENT_MAX, what)
+}
+
+/// A moment, or that there is none.
+#[inline]
+pub(super) fn optional_moment(input: &mut Reader<'_>, what: &str) -> Result<Option<UnixMs>, Damage> {
+    optional_limited(input, MOMENT_MAX, what)
 }
 
 #[inline]
-fn number(input: &mut Reader<'_>, what: &str) -> Result<u64, Damage> {
+fn limited(input: &mut Reader<'_>, max: u64, what: &str) -> Result<u64, Damage> {
     let at = input.at();
     match input.uint(what)? {
-        number @ ..=NUMBER_MAX => Ok(number),
-        number => Err(input.damage_at(at, format!("{number} is too large for {what}"))),
+        number if number > max => Err(input.damage_at(at, format!("{number} is too large for {what}"))),
+        number => Ok(number),
     }
 }
 
 #[inline]
-pub(super) fn optional_number(input: &mut Reader<'_>, what: &str) -> Result<Option<u64>, Damage> {
+fn optional_limited(input: &mut Reader<'_>, max: u64, what: &str) -> Result<Option<u64>, Damage> {
     let at = input.at();
     match input.optional(what)? {
-        Some(number) if number > NUMBER_MAX => Err(input.damage_at(at, format!("{number} is too large for {what}"))),
+        Some(number) if number > max => Err(input.damage_at(at, format!("{number} is too large for {what}"))),
         number => Ok(number),
     }
 }
@@ -534,7 +541,7 @@ impl Lines {
         }
         self.stream.set_last_id(last_id);
         self.stream.set_max_deleted_id(id(input)?);
-        self.stream.set_entries_added(number(input, "how many entries were added")?);
+        self.stream.set_entries_added(limited(input, COUNTER_MAX, "how many entries were added")?);
         self.has_state = true;
         Ok(())
     }
@@ -542,7 +549,7 @@ impl Lines {
     fn new_group(&mut self, input: &mut Reader<'_>) -> Result<(), Damage> {
         let at = input.at();
         let name = input.string("the name of a group")?;
-        let (last_id, entries_read) = (id(input)?, optional_number(input, "how many entries were read")?);
+        let (last_id, entries_read) = (id(input)?, optional_limited(input, COUNTER_MAX, "how many entries were read")?);
         if !self.stream.create_group(name, last_id, entries_read) {
             return Err(input.damage_at(at, "a group that comes twice"));
         }
@@ -554,7 +561,7 @@ impl Lines {
         let at = input.at();
         let name = input.string("the name of a consumer")?;
         let seen_at = moment(input, "when a consumer was seen")?;
-        let active_at = optional_number(input, "when a consumer was active")?;
+        let active_at = optional_moment(input, "when a consumer was active")?;
         let Some(group) = &self.group else { return Err(input.damage_at(at, "a consumer without a group")) };
         self.consumer = self
             .stream
@@ -571,7 +578,7 @@ impl Lines {
         let at = input.at();
         let id = id(input)?;
         let delivered_at = moment(input, "when an entry was delivered")?;
-        let deliveries = number(input, "how often an entry was delivered")?;
+        let deliveries = limited(input, COUNTER_MAX, "how often an entry was delivered")?;
         let (Some(group), Some(consumer)) = (&self.group, self.consumer) else {
             return Err(input.damage_at(at, "a pending entry without a consumer"));
         };
