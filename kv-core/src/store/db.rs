@@ -9,15 +9,19 @@
 //! **Memory.** All entries of a database, in `table` and `expired`, have their blocks in its `heap`, and go back there
 //! before they leave it: what waits in `garbage` are values, and entries too large for the heap.
 //!
+//! **Snapshots.** Whatever changes or removes an entry saves it first, if a snapshot is under way that does not have it (`saving`).
+//!
 //! A database knows nothing of commands, and of types only as much as strings and the trait `Collection` need.
 
 mod fuzz;
 mod parts;
+pub(super) mod saving;
 #[cfg(test)]
 mod tests;
 
 pub use self::fuzz::fuzz_db;
-use super::entry::{EMBED_MAX, NewValue, Owned, Traits};
+use self::saving::Saving;
+use super::entry::{EMBED_MAX, NewValue, Owned, Stamp, Traits};
 use super::timer::Timer;
 use super::{Collection, Entry, EntryRef, Garbage, Key, KeyHasher, Object, UnixMs, Value, WrongType};
 use crate::resp::number;
@@ -81,6 +85,14 @@ pub struct Db {
     hasher: Arc<KeyHasher>,
     expired: Vec<Entry>,
     garbage: Vec<Garbage>,
+    /// Entries are born with this stamp.
+    stamp: Stamp,
+    /// Stamps that entries may have, one bit each.
+    stamps: u8,
+    /// While a snapshot does not have all entries.
+    saving: Option<Box<Saving>>,
+    /// Where the walk goes on that gives all entries the same stamp, if it is needed.
+    sweep: Option<u64>,
     /// Where strings are changed, and tokens fired; empty between calls.
     text: Vec<u8>,
     fired: Vec<u32>,
@@ -217,6 +229,10 @@ impl Db {
             hasher,
             expired: Vec::new(),
             garbage: Vec::new(),
+            stamp: Stamp::default(),
+            stamps: Stamp::default().bit(),
+            saving: None,
+            sweep: None,
             text: Vec::new(),
             fired: Vec::new(),
         }
@@ -259,8 +275,11 @@ impl Db {
         let mut slot = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes)?;
         if slot.get().is_due(now) {
             let hasher = &self.hasher;
-            let entry = slot.remove(|entry| hasher.hash(entry.key()));
+            let mut entry = slot.remove(|entry| hasher.hash(entry.key()));
             self.counts.sub(entry.as_ref());
+            if let Some(saving) = &mut self.saving {
+                saving.part(&mut entry.as_mut());
+            }
             self.expired.push(entry);
             return None;
         }
@@ -311,6 +330,9 @@ impl Db {
             && !slot.get().is_due(now)
         {
             let before = slot.get().bytes();
+            if let Some(saving) = &mut self.saving {
+                saving.keep(&mut slot.get_mut());
+            }
             if let Some(Object::Str(long)) = slot.get_mut().object() {
                 let result = f(long);
                 self.counts.bytes = self.counts.bytes + slot.get().bytes() - before;
@@ -348,7 +370,7 @@ impl Db {
         now: UnixMs,
         f: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<R>, WrongType> {
-        let Db { table, heap, timer, counts, garbage, hasher, text, .. } = self;
+        let Db { table, heap, timer, counts, garbage, saving, hasher, text, .. } = self;
         let found = table.find_mut(key.hash, |entry| entry.key() == key.bytes);
         let Some(mut slot) = found.filter(|slot| !slot.get().is_due(now)) else {
             if !create {
@@ -361,6 +383,9 @@ impl Db {
             }
             return Ok(Some(result));
         };
+        if let Some(saving) = saving {
+            saving.keep(&mut slot.get_mut());
+        }
         let (result, value) = match slot.get().value() {
             Value::Int(_) | Value::Bytes(_) => return Err(WrongType),
             Value::Packed(form, bytes) => {
@@ -432,7 +457,8 @@ impl Db {
                 Expire::At(at) => Some(at),
             };
             let deferred = self.timer.schedule(token, None, false, expire_at, now);
-            let mut entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, raw, access });
+            let traits = Traits { deferred, raw, access, stamp: self.stamp };
+            let mut entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, traits);
             parts::schedule_entry(&mut self.timer, token, &mut entry.as_mut(), now);
             self.counts.add(entry.as_ref());
             self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
@@ -446,8 +472,11 @@ impl Db {
             Expire::At(at) => Some(at),
         };
         let deferred = self.timer.schedule(token, old_at, old.deferred(), expire_at, now);
-        let traits = Traits { deferred, raw, access };
+        let traits = Traits { deferred, raw, access, stamp: self.stamp };
         self.counts.sub(old);
+        if let Some(saving) = &mut self.saving {
+            saving.part(&mut slot.get_mut());
+        }
         let fresh = if due { Err(value) } else { slot.get_mut().rewrite(value, expire_at, traits) };
         match fresh {
             Ok(None) => {}
@@ -470,11 +499,19 @@ impl Db {
         Old { existed: !due }
     }
 
-    fn take_entry(&mut self, key: Key<'_>, now: UnixMs) -> Option<Entry> {
+    /// `lives`: whether the value is still needed.
+    fn take_entry(&mut self, key: Key<'_>, lives: bool, now: UnixMs) -> Option<Entry> {
         let hasher = &self.hasher;
         let slot = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes)?;
-        let entry = slot.remove(|entry| hasher.hash(entry.key()));
+        let mut entry = slot.remove(|entry| hasher.hash(entry.key()));
         self.counts.sub(entry.as_ref());
+        if let Some(saving) = &mut self.saving {
+            if lives {
+                saving.keep(&mut entry.as_mut());
+            } else {
+                saving.part(&mut entry.as_mut());
+            }
+        }
         if entry.as_ref().is_due(now) {
             self.expired.push(entry);
             return None;
@@ -484,13 +521,13 @@ impl Db {
 
     /// Removes a key; says whether it was there. The value is freed, or left to the background if it is big.
     pub fn remove(&mut self, key: Key<'_>, now: UnixMs) -> bool {
-        let entry = self.take_entry(key, now);
+        let entry = self.take_entry(key, false, now);
         entry.map(|entry| dispose(&mut self.heap, &mut self.garbage, entry)).is_some()
     }
 
     /// Removes a key and returns its value with its expiry.
     pub fn take(&mut self, key: Key<'_>, now: UnixMs) -> Option<Detached> {
-        let entry = self.take_entry(key, now)?;
+        let entry = self.take_entry(key, true, now)?;
         let (expire_at, traits) = (entry.as_ref().expire_at(), entry.as_ref().traits());
         Some(Detached { value: entry.into_value(&mut self.heap), traits, expire_at })
     }
@@ -523,7 +560,8 @@ impl Db {
                 NewValue::Packed(form, &bytes)
             }
         };
-        let mut entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, Traits { deferred, ..traits });
+        let traits = Traits { deferred, stamp: self.stamp, ..traits };
+        let mut entry = Entry::new(&mut self.heap, key.bytes, value, expire_at, traits);
         parts::schedule_entry(&mut self.timer, token, &mut entry.as_mut(), now);
         self.counts.add(entry.as_ref());
         let hasher = &self.hasher;
@@ -542,6 +580,9 @@ impl Db {
             return false;
         }
         let Some(mut slot) = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes) else { return false };
+        if let Some(saving) = &mut self.saving {
+            saving.keep(&mut slot.get_mut());
+        }
         let old = slot.get();
         let (old_at, was_deferred) = (old.expire_at(), old.deferred());
         self.counts.sub(old);
@@ -587,7 +628,7 @@ impl Db {
     }
 
     fn fire(&mut self, token: u32, now: UnixMs, on_due: &mut impl FnMut(Due, EntryRef<'_>)) {
-        let Db { table, heap, timer, counts, hasher, garbage, .. } = self;
+        let Db { table, heap, timer, counts, hasher, garbage, saving, .. } = self;
         table.visit_low(
             token,
             |entry| hasher.hash(entry.key()),
@@ -604,9 +645,12 @@ impl Db {
                 entry.set_deferred(deferred);
                 Verdict::Keep
             },
-            |entry| {
+            |mut entry| {
                 counts.sub(entry.as_ref());
                 on_due(Due::Key, entry.as_ref());
+                if let Some(saving) = saving {
+                    saving.part(&mut entry.as_mut());
+                }
                 dispose(heap, garbage, entry);
             },
         );
@@ -643,6 +687,8 @@ impl Db {
     }
 
     /// Empties the database in O(1); what was in it is to be dropped somewhere else.
+    ///
+    /// What is being saved goes with it (`take_unsaved`).
     pub fn take_all(&mut self) -> Db {
         let mut fresh = Db::new(Arc::clone(&self.hasher));
         for mut entry in self.expired.drain(..) {

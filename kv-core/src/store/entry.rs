@@ -14,8 +14,8 @@
 //! that is dropped nevertheless is only leaked, and one given to another heap is noticed, so no mistake with entries ends
 //! in a dangling pointer. Values that leave their database do so without their entry, as `Owned`.
 //!
-//! The entry knows neither the table it is in nor the time; flags it only keeps: `deferred` belongs to expiry, the access bits
-//! to whoever reads them (seconds of the last access for now).
+//! The entry knows neither the table it is in nor the time; flags it only keeps: `deferred` belongs to expiry, the stamp
+//! to snapshots, the access bits to whoever reads them (seconds of the last access for now).
 
 #![allow(unsafe_code)]
 
@@ -46,6 +46,9 @@ const LONG: u8 = 2;
 const DEFERRED: u8 = 4;
 /// A string that was made by changing another one: Redis calls its encoding `raw`, whatever its length.
 const RAW: u8 = 8;
+/// Two bits: the stamp.
+const STAMP_SHIFT: u32 = 4;
+const STAMP: u8 = 3 << STAMP_SHIFT;
 
 pub const ACCESS_BITS: u32 = 24;
 
@@ -376,17 +379,36 @@ impl Drop for LoneEntry {
     }
 }
 
+/// The snapshot that has an entry already, as a number of two bits: entries with another stamp than the database's are still to be
+/// saved, if a snapshot is under way.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(u8);
+
+impl Stamp {
+    pub const ALL: [Stamp; 4] = [Stamp(0), Stamp(1), Stamp(2), Stamp(3)];
+
+    /// A set of stamps with this one alone.
+    pub fn bit(self) -> u8 {
+        1 << self.0
+    }
+
+    fn flags(self) -> u8 {
+        self.0 << STAMP_SHIFT
+    }
+}
+
 /// What an entry keeps besides key, value and expiry.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(super) struct Traits {
     pub deferred: bool,
     pub raw: bool,
     pub access: u32,
+    pub stamp: Stamp,
 }
 
 impl Traits {
     fn flags(self) -> u8 {
-        (if self.deferred { DEFERRED } else { 0 }) | (if self.raw { RAW } else { 0 })
+        (if self.deferred { DEFERRED } else { 0 }) | (if self.raw { RAW } else { 0 }) | self.stamp.flags()
     }
 }
 
@@ -508,6 +530,11 @@ impl<'a> EntryRef<'a> {
         self.flags() & RAW != 0
     }
 
+    #[inline]
+    pub(super) fn stamp(self) -> Stamp {
+        Stamp((self.flags() & STAMP) >> STAMP_SHIFT)
+    }
+
     /// The 24 bits of access data: the low bits of the second of the last access.
     #[inline]
     pub fn access(self) -> u32 {
@@ -526,7 +553,7 @@ impl<'a> EntryRef<'a> {
     }
 
     pub(super) fn traits(self) -> Traits {
-        Traits { deferred: self.deferred(), raw: self.is_raw(), access: self.access() }
+        Traits { deferred: self.deferred(), raw: self.is_raw(), access: self.access(), stamp: self.stamp() }
     }
 
     /// Bytes of memory that the block takes.
@@ -573,6 +600,11 @@ impl<'a> EntryMut<'a> {
 
     pub(super) fn set_deferred(&mut self, on: bool) {
         self.set_flag(DEFERRED, on);
+    }
+
+    pub(super) fn set_stamp(&mut self, stamp: Stamp) {
+        self.set_flag(STAMP, false);
+        self.set_flag(stamp.flags(), true);
     }
 
     /// The object, to be changed in place. Its memory may change: whoever keeps accounts compares `bytes` before and after.

@@ -15,6 +15,7 @@ mod key;
 mod load;
 mod log;
 mod shard;
+mod snapshot;
 mod timer;
 
 pub use collection::{Collection, WrongType};
@@ -24,6 +25,7 @@ pub use entry::{EntryMut, EntryRef, Form, LoneEntry, Object, Value};
 pub use key::{Key, KeyHasher, place_of};
 pub use log::ShardLog;
 pub use shard::{Garbage, Shard, ShardStats};
+pub use snapshot::{Frozen, Piece};
 
 /// A moment: milliseconds since 1970.
 pub type UnixMs = u64;

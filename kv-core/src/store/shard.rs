@@ -3,6 +3,7 @@
 //! A shard is owned by one thread at a time and may move between threads as a whole. It knows its index but not the
 //! other shards.
 
+use super::snapshot::{Piece, Snapshot};
 use super::{Db, Due, EntryRef, KeyHasher, LoneEntry, Object, ShardLog, UnixMs};
 use crate::structs::random::Random;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ pub enum Garbage {
     Entry(LoneEntry),
     Object(Box<Object>),
     Db(Box<Db>),
+    Pieces(Vec<Piece>),
 }
 
 /// Counters of one shard, for INFO.
@@ -35,6 +37,7 @@ pub struct Shard {
     pub hasher: Arc<KeyHasher>,
     pub random: Random,
     pub log: ShardLog,
+    pub(super) snapshot: Snapshot,
     /// Which database comes first at the next `expire_due`, so that none starves another.
     turn: usize,
 }
@@ -52,6 +55,7 @@ impl Shard {
             hasher,
             random,
             log: ShardLog::default(),
+            snapshot: Snapshot::default(),
             turn: 0,
         }
     }
@@ -91,16 +95,6 @@ impl Shard {
         let mut all = std::mem::take(&mut self.garbage);
         self.dbs.iter_mut().for_each(|db| db.take_garbage(&mut all));
         all
-    }
-
-    /// Empties a database in O(1); what was in it becomes garbage. Returns how many keys it had.
-    pub fn flush(&mut self, db: usize) -> usize {
-        let old = self.dbs[db].take_all();
-        let count = old.len();
-        if count > 0 {
-            self.garbage.push(Garbage::Db(Box::new(old)));
-        }
-        count
     }
 
     /// Bytes of memory held by all databases.

@@ -601,9 +601,39 @@ impl<T: Item> Table<T> {
         if index < self.split {
             self.each_of(index | (1 << self.level), &mut f);
         }
+        self.behind(cursor)
+    }
+
+    /// As `scan`, with items that may be changed, as long as `f` says so: `None` when it said no, and the same part is to
+    /// come again. Meanwhile the items of the next part are loaded.
+    pub fn scan_mut(&mut self, cursor: u64, mut f: impl FnMut(T::Mut<'_>) -> bool) -> Option<u64> {
+        if self.buckets == 0 {
+            return Some(0);
+        }
+        let next = self.behind(cursor);
+        self.parts(next).for_each(|index| self.prefetch_items(index));
+        self.parts(self.behind(self.behind(next))).for_each(|index| prefetch(self.bucket(index).first.cast()));
+        for index in self.parts(cursor) {
+            // SAFETY: the chain is alive; the view given to `f` is the only one and ends with the call.
+            if unsafe { self.bucket(index).walk(|slot| !f(T::borrow_mut(slot.raw()))) }.is_some() {
+                return None;
+            }
+        }
+        Some(next)
+    }
+
+    /// The buckets that a part of a walk consists of.
+    fn parts(&self, cursor: u64) -> impl Iterator<Item = usize> + use<T> {
+        let index = cursor as usize & ((1 << self.level) - 1);
+        let upper = (index < self.split).then_some(index | (1 << self.level));
+        std::iter::once(index).chain(upper)
+    }
+
+    /// The cursor behind a part of a walk.
+    fn behind(&self, cursor: u64) -> u64 {
         // Add one to the reversed address bits: what is visited stays visited when the number of bits changes.
-        let next = (cursor | !(low as u64)).reverse_bits().wrapping_add(1);
-        next.reverse_bits()
+        let low = (1u64 << self.level) - 1;
+        (cursor | !low).reverse_bits().wrapping_add(1).reverse_bits()
     }
 
     /// Calls `f` for all items.

@@ -65,7 +65,7 @@ impl Db {
         budget: &mut usize,
         on_due: &mut impl FnMut(Due, EntryRef<'_>),
     ) {
-        let Db { table, heap, timer, counts, hasher, garbage, .. } = self;
+        let Db { table, heap, timer, counts, hasher, garbage, saving, .. } = self;
         let on_due = RefCell::new(on_due);
         // What the accounts lose by values that stay where they are.
         let mut lost = Counts::default();
@@ -78,6 +78,9 @@ impl Db {
                     return Verdict::Keep;
                 }
                 let before = Counts::of(view);
+                if let Some(saving) = saving {
+                    saving.keep(&mut entry);
+                }
                 let fired = fire_one(timer, token, &mut entry, now, budget);
                 let view = entry.into_view();
                 lost.bytes += before.bytes - view.bytes();

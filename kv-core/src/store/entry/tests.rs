@@ -90,7 +90,9 @@ fn an_entry_gives_back_what_it_was_made_of() {
     for key in keys {
         let key = vec![b'k'; key];
         for expire_at in [None, Some(0), Some(1_700_000_000_000), Some(UnixMs::MAX)] {
-            for traits in [Traits::default(), Traits { deferred: true, raw: true, access: 0xff_ffff }] {
+            for traits in
+                [Traits::default(), Traits { deferred: true, raw: true, access: 0xff_ffff, stamp: Stamp::ALL[3] }]
+            {
                 for &len in &values {
                     let value = vec![b'v'; len];
                     let entry = Own::new(&key, NewValue::Bytes(&value), expire_at, traits);
@@ -131,7 +133,8 @@ fn a_value_changes_in_place_exactly_if_the_block_keeps_its_size() {
             let len = random.index(140);
             let text = random.bytes_of(b"xyz", len);
             let expire_at = random.one_in(2).then(|| random.next_u64());
-            let traits = Traits { deferred: false, raw: random.one_in(2), access: random.below(1 << 24) as u32 };
+            let stamp = Stamp::ALL[random.index(4)];
+            let traits = Traits { deferred: false, raw: random.one_in(2), access: random.below(1 << 24) as u32, stamp };
             (random.below(4), text, expire_at, traits)
         };
         let ((kind, text, expire_at, traits), (kind2, text2, expire_at2, traits2)) = (pick(), pick());
@@ -231,12 +234,18 @@ fn an_object_can_be_changed_in_place() {
 
 #[test]
 fn the_access_bits_do_not_touch_their_neighbours() {
-    let mut entry = Own::new(b"key", NewValue::Bytes(b"v"), Some(3), Traits { deferred: true, raw: true, access: 0 });
+    let mut entry = Own::new(
+        b"key",
+        NewValue::Bytes(b"v"),
+        Some(3),
+        Traits { deferred: true, raw: true, access: 0, stamp: Stamp::ALL[1] },
+    );
     for access in [0xff_ffff, 0, 0xa5_5aa5] {
         entry.as_mut().set_access(access);
-        assert_eq!(entry.as_ref().traits(), Traits { deferred: true, raw: true, access });
+        assert_eq!(entry.as_ref().traits(), Traits { deferred: true, raw: true, access, stamp: Stamp::ALL[1] });
         assert_eq!((entry.as_ref().key(), entry.as_ref().value()), (&b"key"[..], Value::Bytes(b"v")));
     }
     entry.as_mut().set_deferred(false);
-    assert_eq!(entry.as_ref().traits(), Traits { deferred: false, raw: true, access: 0xa5_5aa5 });
+    entry.as_mut().set_stamp(Stamp::ALL[2]);
+    assert_eq!(entry.as_ref().traits(), Traits { deferred: false, raw: true, access: 0xa5_5aa5, stamp: Stamp::ALL[2] });
 }
