@@ -1,16 +1,29 @@
 //! The command line. `-h` is the host, as in redis-benchmark, so help is `--help` only.
+//!
+//! Options are redis-benchmark's where it has them, under the same letter. What they make is told in `workload` and
+//! `driver`; this file reads them and knows what does not go together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::driver::{Limit, Load};
-use crate::report::Style;
+use crate::clock;
+use crate::driver::pace::Arrivals;
+use crate::driver::{Limit, Load, Pace, Traffic};
+use crate::report::ReportOptions;
 use crate::server::Server;
-use crate::workload::{DEFAULT_TESTS, Numbers, Shape, TESTS, Template, Test};
+use crate::workload::catalog::{self, Completion, DEFAULT_TESTS};
+use crate::workload::keys::KeyPattern;
+use crate::workload::replay::Log;
+use crate::workload::values::{VERIFIED_MIN, ValueSize};
+use crate::workload::{Shape, Workload};
 
 /// Requests of a test when neither -n nor --seconds says otherwise, as in redis-benchmark.
 const DEFAULT_REQUESTS: u64 = 100_000;
+
+/// Bytes of a value, as in redis-benchmark.
+const DEFAULT_DATA_BYTES: usize = 3;
 
 #[derive(Parser, Debug)]
 #[command(
@@ -20,8 +33,8 @@ const DEFAULT_REQUESTS: u64 = 100_000;
     disable_help_flag = true,
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = false,
-    after_help = "A command after the options is sent instead of -t's; in it __rand_int__ becomes 12 random digits and \
-                  __data__ the value of -d."
+    after_help = "A command after the options is sent instead of -t's. In it __key__ becomes key: and 12 digits, the same \
+                  wherever it stands, __rand_int__ 12 digits drawn anew, __int:LOW:HIGH__ a number, __data__ a value of -d."
 )]
 pub struct CommandLine {
     #[command(flatten)]
@@ -37,59 +50,82 @@ pub struct CommandLine {
     help: Option<bool>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct BenchOptions {
     /// Requests of each test [default: 100000]
     #[arg(short = 'n', value_name = "REQUESTS", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
     /// Ends each test after so many seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
     seconds: Option<f64>,
+    /// Sends for so many seconds before measuring begins
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    warm_up: f64,
     /// Connections
     #[arg(short = 'c', value_name = "CLIENTS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
-    /// Requests that a connection sends at once
-    #[arg(short = 'P', value_name = "PIPELINE", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Requests that a connection sends at once; with --rate, that it has under way at most
+    #[arg(short = 'P', value_name = "PIPELINE", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pipeline: u32,
     /// Threads that drive the connections
     #[arg(long, value_name = "THREADS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: u32,
-    /// Bytes of a value
-    #[arg(short = 'd', value_name = "BYTES", default_value_t = 3)]
-    data_bytes: usize,
-    /// Number of keys to choose from at random; without it all requests name the same key
+    /// Bytes of a value: 64, 10-1000, 64:90,4096:10 (sizes with weights) or lognormal:MEDIAN:DEVIATION [default: 3]
+    #[arg(short = 'd', value_name = "BYTES")]
+    data: Option<ValueSize>,
+    /// Number of keys to choose from; without it all requests name the same key
     #[arg(short = 'r', value_name = "KEYS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
     keyspace: Option<u64>,
+    /// How keys are chosen: uniform, zipfian[:EXPONENT], gaussian[:DEVIATION], sequential, hotset[:KEYS/REQUESTS], latest
+    #[arg(long, value_name = "PATTERN", requires = "keyspace")]
+    key_pattern: Option<KeyPattern>,
+    /// Seconds that keys of SET live: 60 or 10-100
+    #[arg(long, value_name = "SECONDS", value_parser = span)]
+    ttl: Option<(u64, u64)>,
     /// Keys in one MSET or MGET
     #[arg(long, value_name = "KEYS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     multi_keys: u32,
-    /// What chooses the keys
+    /// What chooses keys, values and moments: the same number repeats a run
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Tests, separated by commas [default: ping,set,get,incr,mset,mget]
-    #[arg(short = 't', value_name = "TESTS")]
+    /// Tests, separated by commas [default: ping_mbulk,set,get,incr,mset,mget]
+    #[arg(short = 't', value_name = "TESTS", group = "what")]
     tests: Option<String>,
+    /// Tests and commands with weights: get:80,set:15,zadd:5
+    #[arg(long, value_name = "MIX", group = "what")]
+    mix: Option<String>,
+    /// A workload of YCSB, A to F, over -r records
+    #[arg(long, value_name = "LETTER", group = "what", requires = "keyspace")]
+    ycsb: Option<char>,
+    /// Reads keys, and sets those that are not found
+    #[arg(long, group = "what", requires = "keyspace")]
+    cache_aside: bool,
+    /// Sends a log of MONITOR again
+    #[arg(long, value_name = "FILE", group = "what", conflicts_with_all = ["rate", "verify", "preload"])]
+    replay: Option<PathBuf>,
+    /// Sends the log at its own moments, so many times as fast; without it as fast as replies come
+    #[arg(long, value_name = "TIMES", requires = "replay", value_parser = positive)]
+    replay_speed: Option<f64>,
+    /// Writes every key of -r once before the tests
+    #[arg(long, requires = "keyspace")]
+    preload: bool,
+    /// Open loop: so many requests a second (50000, 50k, 1.5m), whatever the server does
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate: Option<f64>,
+    /// How requests of the open loop are spread: fixed, poisson, bursts:SIZE
+    #[arg(long, value_name = "KIND", default_value = "poisson", requires = "rate")]
+    arrivals: Arrivals,
+    /// Writes values that tell their key and carry a checksum, and checks what GET returns
+    #[arg(long)]
+    verify: bool,
     /// A command to send instead of tests
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", group = "what")]
     command: Vec<String>,
 }
 
-#[derive(Args, Debug)]
-pub struct ReportOptions {
-    /// One line a test
-    #[arg(short = 'q', global = true, group = "style")]
-    quiet: bool,
-    /// Comma-separated values, columns as redis-benchmark's and more
-    #[arg(long, global = true, group = "style")]
-    csv: bool,
-    /// One JSON object a test
-    #[arg(long, global = true, group = "style")]
-    json: bool,
-}
-
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Clone, Debug)]
 pub enum Mode {
-    /// Sends one command at fixed moments, whatever the server does, and measures from those moments
+    /// Sends one command at fixed moments, whatever the server does, on one connection
     Probe(Probe),
     /// Sets keys one after the other and looks for the slowest round trip
     Fill(Fill),
@@ -97,20 +133,20 @@ pub enum Mode {
     Expiry(Expiry),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Probe {
     /// Time between two requests
     #[arg(long, value_name = "US", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
-    pub interval_us: u64,
+    interval_us: u64,
     /// How long
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
-    pub seconds: f64,
+    seconds: f64,
     /// The command [default: GET probe]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
-    pub command: Vec<String>,
+    command: Vec<String>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Fill {
     /// Keys to set: key:000000000000 and on
     #[arg(long, value_name = "KEYS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
@@ -122,11 +158,11 @@ pub struct Fill {
     #[arg(short = 'P', value_name = "PIPELINE", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pipeline: u32,
     /// Bytes of a value
-    #[arg(short = 'd', value_name = "BYTES", default_value_t = 64)]
-    data_bytes: usize,
+    #[arg(short = 'd', value_name = "BYTES", default_value = "64")]
+    data: ValueSize,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Expiry {
     /// Keys to set
     #[arg(long, value_name = "KEYS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
@@ -145,109 +181,165 @@ pub struct Expiry {
     pub data_bytes: usize,
 }
 
-impl CommandLine {
-    /// The tests to run, in the order given.
-    pub fn tests(&self) -> Result<Vec<Test>, String> {
-        if !self.options.command.is_empty() {
-            return Ok(vec![Test::of_command(&self.options.command)]);
-        }
-        let names = self.options.tests.as_deref().unwrap_or(DEFAULT_TESTS);
-        let shape = Shape { multi_keys: self.options.multi_keys };
-        names
-            .split(',')
-            .map(|name| {
-                let known = || TESTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",");
-                Test::named(name, &shape).ok_or_else(|| format!("-t: no test '{name}'; there are {}", known()))
-            })
-            .collect()
+/// The most requests a second that can be asked for: more is due than a clock tells apart.
+const RATE_MAX: f64 = 1e9;
+
+/// `50000`, `50k`, `1.5m`.
+fn rate(text: &str) -> Result<f64, String> {
+    let (number, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        _ => (text, 1.0),
+    };
+    match number.parse::<f64>().map(|number| number * factor) {
+        Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(rate),
+        _ => Err("no rate: a number of requests a second, as 50000, 50k or 1.5m".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite()).ok_or("no positive number".to_owned())
+}
+
+/// `60` or `10-100`, in seconds.
+fn span(text: &str) -> Result<(u64, u64), String> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    match (low.parse(), high.parse()) {
+        (Ok(low), Ok(high)) if 0 < low && low <= high && high <= 10_000_000_000 => Ok((low, high)),
+        _ => Err("no span of seconds: 60 or 10-100".to_owned()),
+    }
+}
+
+impl BenchOptions {
+    fn completion(&self) -> Completion {
+        Completion { multi_keys: self.multi_keys, ttl: self.ttl }
     }
 
-    pub fn load(&self, test: &Test) -> Load {
-        let options = &self.options;
-        let seconds = options.seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-        let requests = options.requests.or(seconds.is_none().then_some(DEFAULT_REQUESTS));
-        Load {
-            template: Template::new(&test.args, options.data_bytes),
-            numbers: match options.keyspace {
-                Some(keys) => Numbers::Random { keys, seed: options.seed },
-                None => Numbers::Zero,
-            },
-            connections: options.clients,
-            pipeline: options.pipeline,
-            threads: options.threads.min(options.clients),
-            limit: Limit { requests, time: seconds },
-            data_bytes: options.data_bytes,
+    fn shape(&self) -> Shape {
+        let least = if self.verify { VERIFIED_MIN } else { DEFAULT_DATA_BYTES };
+        let usual = if self.ycsb.is_some() { catalog::YCSB_FIELD_BYTES } else { least };
+        Shape {
+            keys: self.keyspace,
+            pattern: self.key_pattern.unwrap_or(KeyPattern::Uniform),
+            values: self.data.clone().unwrap_or(ValueSize::Fixed(usual)),
+            verified: self.verify,
+            seed: self.seed,
         }
+    }
+
+    /// What is to be sent: one run each, in this order.
+    ///
+    /// Errors: names and commands that are none, options that do not go together, a log that cannot be read.
+    pub fn traffic(&self) -> Result<Vec<Traffic>, String> {
+        let (shape, completion) = (self.shape(), self.completion());
+        if shape.verified && shape.values.least() < VERIFIED_MIN {
+            return Err(format!("--verify: values need {VERIFIED_MIN} bytes for their key and check: raise -d"));
+        }
+        let workloads = if !self.command.is_empty() {
+            vec![catalog::command(&self.command, &shape)]
+        } else if let Some(text) = &self.mix {
+            vec![catalog::mix(text, &completion, &shape).map_err(|problem| format!("--mix: {problem}"))?]
+        } else if let Some(letter) = self.ycsb {
+            vec![catalog::ycsb(letter, self.key_pattern, &shape).map_err(|problem| format!("--ycsb: {problem}"))?]
+        } else if self.cache_aside {
+            vec![catalog::cache_aside(&completion, &shape)]
+        } else if let Some(path) = &self.replay {
+            let file =
+                std::fs::File::open(path).map_err(|problem| format!("--replay {}: {problem}", path.display()))?;
+            let log = Log::read(std::io::BufReader::new(file));
+            let log = log.map_err(|problem| format!("--replay {}: {problem:#}", path.display()))?;
+            return Ok(vec![Traffic::Logged(log.into())]);
+        } else {
+            let names = self.tests.as_deref().unwrap_or(DEFAULT_TESTS);
+            catalog::tests(names, &completion, &shape).map_err(|problem| format!("-t: {problem}"))?
+        };
+        workloads.iter().try_for_each(Workload::check)?;
+        Ok(workloads.into_iter().map(Traffic::Made).collect())
+    }
+
+    pub fn load(&self, traffic: Traffic) -> Load {
+        let time = self.seconds.map(clock::seconds);
+        let all_of_it = time.is_none() && !matches!(traffic, Traffic::Logged(_));
+        Load {
+            limit: Limit { requests: self.requests.or(all_of_it.then_some(DEFAULT_REQUESTS)), time },
+            connections: self.clients,
+            pipeline: self.pipeline,
+            threads: self.threads,
+            pace: match (&traffic, self.rate, self.replay_speed) {
+                (Traffic::Made(_), Some(rate), _) => Pace::Open { rate, arrivals: self.arrivals },
+                (Traffic::Logged(_), _, Some(speed)) => Pace::Logged { speed },
+                _ => Pace::Closed,
+            },
+            traffic,
+            warm_up: clock::seconds(self.warm_up),
+        }
+    }
+
+    /// What writes the keys before the tests, if that was asked for.
+    pub fn preload(&self) -> Option<Load> {
+        let keys = self.keyspace.filter(|_| self.preload)?;
+        let workload = catalog::preload(self.ycsb.is_some(), &self.completion(), &self.shape());
+        Some(fast(workload, keys, self.clients, self.pipeline.max(PRELOAD_PIPELINE), self.threads))
+    }
+}
+
+/// Preloading is not measured, and may be fast.
+const PRELOAD_PIPELINE: u32 = 32;
+
+/// A closed loop over a whole key space.
+fn fast(workload: Workload, keys: u64, connections: u32, pipeline: u32, threads: u32) -> Load {
+    Load {
+        traffic: Traffic::Made(workload),
+        connections,
+        pipeline,
+        threads,
+        pace: Pace::Closed,
+        limit: Limit { requests: Some(keys), time: None },
+        warm_up: Duration::ZERO,
     }
 }
 
 impl Fill {
     pub fn load(&self) -> Load {
-        let args = ["SET", "key:__rand_int__", "__data__"].map(str::to_owned);
-        Load {
-            template: Template::new(&args, self.data_bytes),
-            numbers: Numbers::Sequence { keys: self.keys },
-            connections: self.clients,
-            pipeline: self.pipeline,
-            threads: 1,
-            limit: Limit { requests: Some(self.keys), time: None },
-            data_bytes: self.data_bytes,
-        }
+        let shape = Shape {
+            keys: Some(self.keys),
+            pattern: KeyPattern::Sequential,
+            values: self.data.clone(),
+            verified: false,
+            seed: 1,
+        };
+        let mut workload = catalog::preload(false, &Completion { multi_keys: 1, ttl: None }, &shape);
+        workload.name = "FILL".to_owned();
+        fast(workload, self.keys, self.clients, self.pipeline, 1)
     }
 }
 
-impl ReportOptions {
-    pub fn style(&self) -> Style {
-        match self {
-            ReportOptions { csv: true, .. } => Style::Csv,
-            ReportOptions { json: true, .. } => Style::Json,
-            ReportOptions { quiet: true, .. } => Style::Quiet,
-            ReportOptions { .. } => Style::Full,
-        }
+impl Probe {
+    /// One connection that never waits for a reply before it sends.
+    pub fn load(&self) -> Result<Load, String> {
+        let usual = ["GET", "probe"].map(str::to_owned);
+        let command = if self.command.is_empty() { &usual[..] } else { &self.command };
+        let shape = Shape {
+            keys: None,
+            pattern: KeyPattern::Uniform,
+            values: ValueSize::Fixed(DEFAULT_DATA_BYTES),
+            verified: false,
+            seed: 1,
+        };
+        let workload = catalog::command(command, &shape);
+        workload.check()?;
+        let requests = (self.seconds * 1e6 / self.interval_us as f64).ceil().max(1.0) as u64;
+        Ok(Load {
+            traffic: Traffic::Made(workload),
+            connections: 1,
+            pipeline: u32::MAX,
+            threads: 1,
+            pace: Pace::Open { rate: 1e6 / self.interval_us as f64, arrivals: Arrivals::Fixed },
+            limit: Limit { requests: Some(requests), time: None },
+            warm_up: Duration::ZERO,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> CommandLine {
-        CommandLine::try_parse_from(["kv-bench"].into_iter().chain(line.split_whitespace())).unwrap()
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
-        CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn tests_come_in_the_order_given_and_unknown_ones_are_named() {
-        let names = |line: &str| parse(line).tests().map(|tests| tests.into_iter().map(|t| t.name).collect::<Vec<_>>());
-        assert_eq!(names("-t get,set").unwrap(), ["GET", "SET"]);
-        assert_eq!(names("-t mset --multi-keys 8").unwrap(), ["MSET (8 keys)"]);
-        assert_eq!(names("-c 2 set x __rand_int__").unwrap(), ["set x __rand_int__"]);
-        assert!(names("-t get,nope").unwrap_err().starts_with("-t: no test 'nope'; there are ping,set,"));
-        assert_eq!(names("").unwrap().len(), DEFAULT_TESTS.split(',').count());
-    }
-
-    #[test]
-    fn seconds_alone_put_no_limit_on_requests() {
-        let limit = |line: &str| parse(line).load(&Test::named("get", &Shape { multi_keys: 1 }).unwrap()).limit;
-        assert_eq!(limit("").requests, Some(DEFAULT_REQUESTS));
-        assert_eq!(limit("--seconds 2").requests, None);
-        assert_eq!(limit("--seconds 2 -n 5").requests, Some(5));
-        assert_eq!(limit("--seconds 0.5").time, Some(Duration::from_millis(500)));
-    }
-
-    #[test]
-    fn modes_take_the_server_before_or_after_their_name() {
-        for line in ["-p 7000 probe --seconds 1 GET x", "probe --seconds 1 -p 7000 -- GET x"] {
-            let line = parse(line);
-            assert_eq!(line.server.port, 7000);
-            assert!(matches!(line.mode, Some(Mode::Probe(Probe { command, .. })) if command == ["GET", "x"]));
-        }
-        assert!(matches!(parse("fill --keys 20 --json").mode, Some(Mode::Fill(Fill { keys: 20, .. }))));
-        assert!(matches!(parse("expiry --spread-ms 5").mode, Some(Mode::Expiry(Expiry { spread_ms: 5, .. }))));
-    }
-}
+mod tests;

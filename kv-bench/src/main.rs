@@ -1,16 +1,24 @@
 //! kv-bench: loads a server and measures what a client sees of it.
 //!
-//! The plain form is a closed loop over many connections (`driver`). The other modes watch one thing each: `probe` one
-//! client's waiting times, `fill` the growth of the key space, `expiry` how late keys vanish.
+//! ```text
+//!   args      the command line          -> what is asked for
+//!   workload  operations, keys, values  -> bytes of requests
+//!   driver    closed and open loop      -> Outcome: counts and histograms
+//!   result    Outcome in plain fields, with `doubts` about it
+//!   report    result as text, CSV, JSON, interval log
+//!   modes     what is done with all this: tests one after the other, expiry ...
+//! ```
 //!
-//! Exit status: 0; 1 if a reply was an error, the server could not be reached or was lost; 2 for wrong options.
+//! Exit status: 0; 1 if a reply was an error or wrong, the server could not be reached or was lost; 2 for wrong options.
 
 mod args;
+mod clock;
+mod doubts;
 mod driver;
-mod expiry;
-mod probe;
+mod modes;
 mod replies;
 mod report;
+mod result;
 mod server;
 #[cfg(test)]
 mod testing;
@@ -21,17 +29,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use args::{CommandLine, Mode};
 use clap::Parser;
+use report::Report;
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     allow_many_connections();
-    let outcome = match &line.mode {
-        None => bench(&line),
-        Some(Mode::Probe(options)) => probe::run(&line.server, options, line.report.style()),
-        Some(Mode::Fill(options)) => fill(&line, options),
-        Some(Mode::Expiry(options)) => expiry::run(&line.server, options, line.report.style()),
-    };
-    match outcome {
+    match run(&line) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(problem) => {
@@ -41,36 +44,33 @@ fn main() -> ExitCode {
     }
 }
 
+fn run(line: &CommandLine) -> Result<bool> {
+    let server = &line.server;
+    let report = Report::new(&line.report)?;
+    match &line.mode {
+        None => {
+            let options = &line.options;
+            let loads: Vec<_> = usable(options.traffic()).into_iter().map(|traffic| options.load(traffic)).collect();
+            modes::bench::run(server, options.preload().as_ref(), &loads, report)
+        }
+        Some(Mode::Probe(options)) => modes::bench::run(server, None, &[usable(options.load())], report),
+        Some(Mode::Fill(options)) => modes::bench::run(server, None, &[options.load()], report),
+        Some(Mode::Expiry(options)) => modes::expiry::run(server, options, report.style()),
+    }
+}
+
+/// What options mean; ends the program when they mean nothing.
+fn usable<T>(meaning: Result<T, String>) -> T {
+    meaning.unwrap_or_else(|problem| {
+        eprintln!("kv-bench: {problem}");
+        std::process::exit(2)
+    })
+}
+
 /// A process may open few files by default; up to the hard limit it may ask for more. If it may not, connecting says so.
 fn allow_many_connections() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
-}
-
-/// The chosen tests, one after the other. True if no reply was an error.
-fn bench(line: &CommandLine) -> Result<bool> {
-    let tests = match line.tests() {
-        Ok(tests) => tests,
-        Err(problem) => {
-            eprintln!("kv-bench: {problem}");
-            std::process::exit(2);
-        }
-    };
-    let mut report = report::Report::new(line.report.style());
-    for test in tests {
-        let load = line.load(&test);
-        let result = driver::run(&line.server, &load, report.progress(&test.name))?;
-        report.add(&test.name, &load, &result);
-    }
-    Ok(report.finish())
-}
-
-fn fill(line: &CommandLine, options: &args::Fill) -> Result<bool> {
-    let load = options.load();
-    let mut report = report::Report::new(line.report.style());
-    let result = driver::run(&line.server, &load, report.progress("fill"))?;
-    report.add("FILL", &load, &result);
-    Ok(report.finish())
 }

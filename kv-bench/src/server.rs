@@ -1,13 +1,15 @@
 //! The server under test: where it is, how to log in, and blocking questions to it beside the load.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kv_core::resp::client::{ReplyDecoder, Value, encode_request};
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, PartialEq)]
 pub struct Server {
     /// Server's name or address
     #[arg(short = 'h', value_name = "HOST", default_value = "127.0.0.1", global = true)]
@@ -30,6 +32,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server on this machine, without a password.
+    #[cfg(test)]
+    pub fn local(port: u16) -> Server {
+        Server { host: "127.0.0.1".to_owned(), port, password: None, user: None, db: 0, resp3: false }
+    }
+
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// A connection that is logged in.
     pub fn connect(&self) -> Result<Client> {
         let place = || format!("could not connect to {}:{}", self.host, self.port);
@@ -99,8 +111,80 @@ impl Client {
         Ok(())
     }
 
+    /// What INFO tells; none when the server has no such command.
+    pub fn info(&mut self) -> Result<Option<Info>> {
+        Ok(match self.ask(&["INFO"])? {
+            Value::Bulk(text) | Value::Verbatim(_, text) => Some(Info::parse(&String::from_utf8_lossy(&text))),
+            _ => None,
+        })
+    }
+
+    /// A reply that does not come for so long is an error.
+    pub fn patience(&self, span: Duration) -> Result<()> {
+        Ok(self.stream.set_read_timeout(Some(span))?)
+    }
+
     /// The connection itself; no reply is under way between two questions.
     pub fn into_stream(self) -> TcpStream {
         self.stream
+    }
+}
+
+/// The fields of INFO.
+#[derive(Clone, Debug, Default)]
+pub struct Info(HashMap<String, String>);
+
+impl Info {
+    pub fn parse(text: &str) -> Info {
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        Info(fields.map(|(name, value)| (name.to_owned(), value.trim_end().to_owned())).collect())
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// CPU time of the server, or of its children, in user and system mode together.
+    pub fn cpu_ns(&self, whose: &str) -> Option<u64> {
+        let seconds = |mode: &str| self.text(&format!("used_cpu_{mode}{whose}"))?.parse::<f64>().ok();
+        Some(((seconds("user")? + seconds("sys")?) * 1e9) as u64)
+    }
+
+    /// What the server is and in which version.
+    pub fn server_name(&self) -> Option<String> {
+        let known = [
+            ("kv_version", "kv"),
+            ("valkey_version", "Valkey"),
+            ("dragonfly_version", "Dragonfly"),
+            ("redis_version", "Redis"),
+        ];
+        known.iter().find_map(|(field, name)| Some(format!("{name} {}", self.text(field)?)))
+    }
+
+    /// Keys of all databases.
+    pub fn keys(&self) -> u64 {
+        let databases =
+            self.0.iter().filter(|(name, _)| name.strip_prefix("db").is_some_and(|n| n.parse::<u32>().is_ok()));
+        databases.filter_map(|(_, text)| text.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_info_are_read() {
+        let text = "# Server\r\nredis_version:7.0.15\r\nprocess_id:42\r\n\r\n# CPU\r\nused_cpu_sys:1.500000\r\n\
+            used_cpu_user:2.25\r\n# Keyspace\r\ndb0:keys=5,expires=0,avg_ttl=0\r\ndb3:keys=7,expires=1,avg_ttl=9\r\n";
+        let info = Info::parse(text);
+        assert_eq!((info.number("process_id"), info.number("redis_version")), (Some(42), None));
+        assert_eq!((info.cpu_ns(""), info.cpu_ns("_children")), (Some(3_750_000_000), None));
+        assert_eq!((info.server_name().as_deref(), info.keys()), (Some("Redis 7.0.15"), 12));
+        assert_eq!((Info::default().server_name(), Info::default().keys()), (None, 0));
     }
 }

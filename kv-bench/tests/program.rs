@@ -59,7 +59,7 @@ fn each_test_is_reported_in_the_style_asked_for() {
     assert!(text(&fill.stdout).starts_with("FILL: "));
     let probe = bench(&port, "probe --interval-us 50 --seconds 0.01 --json -- PING");
     let probe: serde_json::Value = serde_json::from_slice(&probe.stdout).unwrap();
-    assert_eq!((&probe["command"], &probe["requests"]), (&"PING".into(), &200.into()));
+    assert_eq!((&probe["test"], &probe["requests"]), (&"PING".into(), &200.into()));
 }
 
 #[test]

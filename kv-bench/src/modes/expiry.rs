@@ -5,7 +5,7 @@
 //! has a lag. The lag of a key is an upper bound by the time between two looks; if keys vanish out of order, the lags of
 //! two keys are exchanged, not lost. The server's clock must be ours: run it on the same machine.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
@@ -13,9 +13,10 @@ use kv_core::resp::client::{Value, encode_request};
 use serde::Serialize;
 
 use crate::args::Expiry;
+use crate::clock::{pause, unix_ns};
 use crate::driver::latency_histogram;
-use crate::probe::pause;
-use crate::report::{Latency, Style, json};
+use crate::report::{Style, json};
+use crate::result::Latency;
 use crate::server::{Client, Server};
 
 /// Keys set with one write.
@@ -77,12 +78,6 @@ impl Plan {
         }
         low
     }
-}
-
-#[allow(clippy::disallowed_methods)] // the moments of PXAT are of the wall clock
-fn unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn set_keys(client: &mut Client, plan: &Plan, data_bytes: usize) -> Result<()> {
