@@ -500,3 +500,6 @@ fn words_of(error: &io::Error) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,8 @@
 mod disk;
 mod keeper;
 mod status;
+#[cfg(any(test, feature = "faults"))]
+pub mod testing;
 
 pub use disk::{Disk, DiskFile};
 pub use keeper::{Keeper, KeeperSetup, Loaded, MANIFEST};
