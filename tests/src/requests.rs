@@ -63,15 +63,17 @@ impl Step {
     }
 }
 
+/// The commands on the store.
+fn store_rows() -> impl Iterator<Item = &'static Row> {
+    let rows = (0..table().len() as RowId).map(|id| table().row(id));
+    rows.filter(|row| matches!(row.spec.handler, Handler::Store(_)) && !row.full_name.ends_with("|help"))
+}
+
 /// The rows to try: commands on the store that have an answer to compare.
 fn rows() -> Vec<&'static Row> {
     const LEFT_OUT: &[&str] =
         &["wait", "scan", "randomkey", "object|refcount", "object|idletime", "memory|usage", "dbsize"];
-    (0..table().len() as RowId)
-        .map(|id| table().row(id))
-        .filter(|row| matches!(row.spec.handler, Handler::Store(_)))
-        .filter(|row| is_known(row) && !row.full_name.ends_with("|help") && !LEFT_OUT.contains(&row.full_name.as_str()))
-        .collect()
+    store_rows().filter(|row| is_known(row) && !LEFT_OUT.contains(&row.full_name.as_str())).collect()
 }
 
 /// Keywords that redis-server 7.0.15 does not know, or with which it cannot be compared.
@@ -186,7 +188,15 @@ const WEIGHTS: &[(Group, u64)] = &[
 impl Grammar {
     /// Commands on the store alone.
     pub fn of_store() -> Grammar {
-        let rows: Vec<Entry> = rows().into_iter().map(arguments).collect();
+        Grammar::of(rows().into_iter().map(arguments).collect())
+    }
+
+    /// All commands on the store with all of their options, whether there is something to compare them with or not.
+    pub fn of_all_of_store() -> Grammar {
+        Grammar::of(store_rows().map(|row| (row, arguments_of(row.spec))).collect())
+    }
+
+    fn of(rows: Vec<Entry>) -> Grammar {
         let family = |&(group, weight): &(Group, u64)| {
             let rows: Vec<Entry> = rows.iter().filter(|(row, _)| row.spec.group == group).cloned().collect();
             (!rows.is_empty()).then_some((weight, rows))
@@ -273,7 +283,7 @@ fn by_weight<'a, T>(items: &'a [T], weight: impl Fn(&T) -> u64, random: &mut Ran
 }
 
 /// The steps that are needed for `fails` to say that something is wrong; it says so of all of them.
-pub fn shortest(mut steps: Vec<Step>, mut fails: impl FnMut(&[Step]) -> bool) -> Vec<Step> {
+pub fn shortest<S: Clone>(mut steps: Vec<S>, mut fails: impl FnMut(&[S]) -> bool) -> Vec<S> {
     // Long runs first: what comes behind the difference, and most of what comes before.
     let mut run = steps.len().div_ceil(2);
     while run > 0 {

@@ -131,6 +131,7 @@ impl Sentence<'_> {
             sentence.words[at] = sentence.keys.to_string().into_bytes();
         }
         sentence.bounds();
+        sentence.fields();
         sentence.stored_order();
         sentence.words
     }
@@ -142,6 +143,17 @@ impl Sentence<'_> {
                 self.words.drain(at..(at + 2).min(self.words.len()));
             }
         }
+    }
+
+    /// How many fields there are is told in front of them, too.
+    fn fields(&mut self) {
+        let Some(at) = self.words.iter().position(|word| word.eq_ignore_ascii_case(b"FIELDS")) else { return };
+        if self.row.spec.group != Group::Hash || self.random.one_in(20) {
+            return;
+        }
+        let words = self.words.len() - at - 2;
+        let count = if self.row.full_name == "hsetex" { words / 2 } else { words };
+        self.words[at + 1] = count.to_string().into_bytes();
     }
 
     fn all(&mut self, arguments: &[Argument]) {
