@@ -304,8 +304,11 @@ fn each(db: &Db, now: UnixMs, mut f: impl FnMut(&[u8], Option<UnixMs>, State<'_>
     }
 }
 
+/// Database and name of a key; its expiry and what it holds, as text.
+type Shown = BTreeMap<(usize, Vec<u8>), (Option<UnixMs>, Vec<String>)>;
+
 /// All that the keys of a shard show at a moment, whatever their form in memory.
-fn shown(shard: &Shard, now: UnixMs) -> BTreeMap<(usize, Vec<u8>), (Option<UnixMs>, Vec<String>)> {
+fn shown(shard: &Shard, now: UnixMs) -> Shown {
     let mut shown = BTreeMap::new();
     for (number, db) in shard.dbs.iter().enumerate() {
         each(db, now, |key, expire_at, state| {
