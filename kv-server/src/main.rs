@@ -28,10 +28,11 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         Start::Version => println!("kv-server {}", env!("CARGO_PKG_VERSION")),
         Start::Run { config, file } => {
             let server = Server::bind(*config, file)?;
-            println!("{}", server.ready_line());
-            // A closed standard output must not keep the server from serving.
-            let _ = std::io::stdout().flush();
-            server.run()?;
+            server.run(|line| {
+                // A closed standard output must not keep the server from serving.
+                let mut stdout = std::io::stdout();
+                let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+            })?;
         }
     }
     Ok(())

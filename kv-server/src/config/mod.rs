@@ -112,7 +112,7 @@ impl Default for Config {
             limits: Limits::default(),
             list_max_listpack_size: -2,
             dir: PathBuf::from("."),
-            save: SavePoints::default(),
+            save: SavePoints(Vec::new()),
             appendonly: false,
             appendfsync: Fsync::EverySecond,
             auto_aof_rewrite_percentage: 100,

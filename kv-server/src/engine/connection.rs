@@ -405,6 +405,8 @@ pub struct Connection {
     pub held: bool,
     /// Its last request is a walk over all shards: what follows waits until it is answered.
     pub awaits_walk: bool,
+    /// It has asked the server to end; the ticket is served if that fails.
+    pub asks_to_end: Option<u32>,
     /// How many bytes the unfinished request at the start of the input needs in all, as far as it has said.
     pub want: usize,
     /// Where the input begins once the requests decoded in this turn have run.
@@ -459,6 +461,7 @@ impl Connection {
             decoder: Decoder::default(),
             held: false,
             awaits_walk: false,
+            asks_to_end: None,
             want: 0,
             decoded_to: 0,
             protocol_error: None,

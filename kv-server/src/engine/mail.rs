@@ -3,7 +3,7 @@
 //! A [`Batch`] carries all requests of one turn for one destination: their words copied into one buffer, one [`Item`] a
 //! request. It is run at the destination, filled with the replies, and goes back in the same allocation.
 
-use super::durability::Marker;
+use super::durability::{LoadedShard, Marker};
 use super::rendezvous::Rendezvous;
 use kv_core::command::RowId;
 use kv_core::resp::{Arg, Proto};
@@ -21,6 +21,8 @@ pub enum Mail {
     Home(Box<Shard>),
     /// To worker 0: a marker to publish.
     Mark(Marker),
+    /// This worker's shard, with all that was kept: the start is over.
+    Loaded(Box<LoadedShard>),
 }
 
 #[derive(Default)]

@@ -7,7 +7,8 @@ use kv_core::store::Shard;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The codes that error replies begin with, for INFO's errorstats. The first also stands for any that is not here.
-pub const ERROR_CODES: [&str; 6] = ["ERR", "WRONGTYPE", "NOAUTH", "WRONGPASS", "NOPROTO", "INVALIDOBJ"];
+pub const ERROR_CODES: [&str; 8] =
+    ["ERR", "WRONGTYPE", "NOAUTH", "WRONGPASS", "NOPROTO", "INVALIDOBJ", "LOADING", "MISCONF"];
 
 impl Figures {
     /// Counts an error reply; `text` is what follows its marker.

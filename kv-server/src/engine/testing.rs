@@ -1,12 +1,14 @@
 //! A server without sockets, threads or clock: some workers, stepped in turn until nothing is left to do.
 
 use super::Session;
-use super::durability::{Link, Marker};
-use super::host::{Process, System};
+use super::durability::{Link, LoadedShard, Marker, Status};
+use super::host::{Process, ShutDown, System};
+use super::mail::Mail;
 use super::net::{Net, NeverAsleep, Wake};
 use super::worker::{ConnId, Publish, Rest, Setup, Worker};
 use crate::config::Config;
 use kv_core::families::testing::show;
+use kv_core::persist::value::Loaded;
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::resp::reply::TEXT_LINE_END;
 use kv_core::store::{KeyHasher, Shard};
@@ -18,7 +20,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 pub struct TestSystem {
     pub file: Mutex<Option<String>>,
-    pub shut_down: Mutex<bool>,
+    pub shut_down: Mutex<Option<ShutDown>>,
     pub options_changed: Mutex<usize>,
 }
 
@@ -39,8 +41,8 @@ impl System for TestSystem {
         *self.file.lock().unwrap() = Some(text.into());
         Ok(())
     }
-    fn shut_down(&self) {
-        *self.shut_down.lock().unwrap() = true;
+    fn shut_down(&self, how: ShutDown) {
+        *self.shut_down.lock().unwrap() = Some(how);
     }
     fn options_changed(&self, _: &Config) {
         *self.options_changed.lock().unwrap() += 1;
@@ -58,6 +60,7 @@ pub struct Client {
 }
 
 pub struct TestServer {
+    pub status: Arc<Status>,
     pub workers: Vec<Worker>,
     pub net: Arc<Net>,
     pub system: Arc<TestSystem>,
@@ -76,6 +79,30 @@ impl TestServer {
     }
 
     pub fn with_config(workers: usize, config: Config) -> TestServer {
+        TestServer::with_status(workers, config, Arc::default())
+    }
+
+    /// A server at its start: see `load` and `end_of_load`.
+    pub fn loading(workers: usize) -> TestServer {
+        let status = Arc::new(Status::default());
+        status.load.begin(START_MS);
+        TestServer::with_status(workers, Config::default(), status)
+    }
+
+    /// Gives a worker its shard, with those of the keys `0` to `9` that belong there; the value is the key.
+    pub fn load(&mut self, worker: usize) {
+        let hasher = Arc::new(KeyHasher::new([3; 16]));
+        let mut shard = Box::new(Shard::new(worker, 16, hasher, 1));
+        for n in 0..10 {
+            // Refused when it belongs elsewhere.
+            let _ = shard.load(START_MS, self.workers.len(), 0, n.to_string().as_bytes(), None, Loaded::Int(n));
+        }
+        self.net.send(worker, Mail::Loaded(Box::new(LoadedShard { shard, last: Marker::NEVER })));
+        self.work();
+    }
+
+    fn with_status(workers: usize, config: Config, status: Arc<Status>) -> TestServer {
+        let (link, _) = Link::new(status.clone());
         let wakers = (0..workers).map(|_| Box::new(NeverAsleep) as Box<dyn Wake>).collect();
         let (net, mailboxes) = Net::new(wakers, config.databases as usize);
         let hasher = Arc::new(KeyHasher::new([3; 16]));
@@ -89,14 +116,23 @@ impl TestServer {
                 shard: Box::new(shard),
                 config: config.clone(),
                 system: system.clone(),
-                link: Link::to_nobody(),
+                link: link.clone(),
                 last: Marker::NEVER,
                 seed: id as u64 + 1,
                 now_us,
             })
         };
         let workers = mailboxes.into_iter().enumerate().map(worker).collect();
-        TestServer { workers, net, system, now_us, received: Vec::new(), deaf: Vec::new(), without_duties: None }
+        TestServer {
+            status,
+            workers,
+            net,
+            system,
+            now_us,
+            received: Vec::new(),
+            deaf: Vec::new(),
+            without_duties: None,
+        }
     }
 
     /// A connection at a worker.

@@ -1,7 +1,7 @@
 //! One worker: some connections, one shard, and the steps of a turn (see the module above for their order and why).
 
 use super::connection::{Connection, Life};
-use super::durability::{Link, Marker};
+use super::durability::{Link, LoadedShard, Marker};
 use super::host::{self, HostTable, System};
 use super::join::{Joining, Piece};
 use super::mail::{Answer, Batch, Dest, Late, Mail};
@@ -11,7 +11,7 @@ use super::stats::Figures;
 use crate::config::Config;
 use crossbeam_channel::Receiver;
 use kv_core::command::{RowId, Settings, Table};
-use kv_core::resp::{Arg, Limits, Proto};
+use kv_core::resp::{Arg, Limits, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard, UnixMs};
 use kv_core::types::{self, ListNodeLimit};
 use std::collections::VecDeque;
@@ -100,6 +100,9 @@ pub struct Worker {
     pub(super) system: Arc<dyn System>,
     pub(super) link: Link,
     epochs: epochs::Epochs,
+    /// The start is not over: the shard is an empty one.
+    is_loading: bool,
+    has_loaded: bool,
     pub(super) config: Config,
     settings: Settings,
     limits: Limits,
@@ -158,6 +161,19 @@ pub struct Worker {
     sample: duties::Sample,
 }
 
+/// What handlers are told of the options.
+pub fn settings(config: &Config, hasher: &KeyHasher) -> Settings {
+    Settings {
+        string_max: config.proto_max_bulk_len as usize,
+        hll_sparse_max: config.hll_sparse_max_bytes as usize,
+        limits: types::Limits {
+            list_node: ListNodeLimit::from_option(config.list_max_listpack_size.into()),
+            hash_seed: hasher.member_seed(),
+            ..config.limits
+        },
+    }
+}
+
 /// Most requests of one connection in one turn, so that one deep pipeline does not hold up the others; also what it may
 /// have in flight before it is read from again.
 const REQUESTS_PER_TURN: usize = 1024;
@@ -184,6 +200,8 @@ impl Worker {
             table,
             host: host::table(),
             system,
+            is_loading: link.status().load.is_active(),
+            has_loaded: false,
             link,
             epochs: epochs::Epochs::after(last),
             settings: Settings { string_max: 0, hll_sparse_max: 0, limits: types::Limits::default() },
@@ -236,15 +254,7 @@ impl Worker {
 
     /// Takes over what depends on options.
     pub(super) fn options_changed(&mut self) {
-        self.settings = Settings {
-            string_max: self.config.proto_max_bulk_len as usize,
-            hll_sparse_max: self.config.hll_sparse_max_bytes as usize,
-            limits: types::Limits {
-                list_node: ListNodeLimit::from_option(self.config.list_max_listpack_size.into()),
-                hash_seed: self.hasher.member_seed(),
-                ..self.config.limits
-            },
-        };
+        self.settings = settings(&self.config, &self.hasher);
         self.limits = Limits {
             line: self.config.proto_max_line_len as usize,
             args: self.config.proto_max_args as usize,
@@ -446,6 +456,10 @@ impl Worker {
         if !self.net.is_locked() {
             self.settled = self.turn;
         }
+        if self.is_loading {
+            // Asked before the mailbox is looked at: see `Load`.
+            self.is_loading = !self.has_loaded || self.link.status().load.is_active();
+        }
         for _ in 0..self.mailbox.len() {
             let Ok(mail) = self.mailbox.try_recv() else { return };
             match mail {
@@ -458,8 +472,23 @@ impl Worker {
                     self.shard = Some(shard);
                 }
                 Mail::Mark(marker) => self.mark(marker),
+                Mail::Loaded(loaded) => self.take_loaded(*loaded),
             }
         }
+    }
+
+    /// Whether commands that need the data are refused.
+    pub(super) fn is_loading(&self) -> bool {
+        self.is_loading
+    }
+
+    /// The shard with all that was kept, in place of the empty one.
+    fn take_loaded(&mut self, loaded: LoadedShard) {
+        let LoadedShard { mut shard, last } = loaded;
+        shard.log.on = last.log;
+        self.shard = Some(shard);
+        self.epochs = epochs::Epochs::after(last);
+        self.has_loaded = true;
     }
 
     /// After `run_mail` has said no: whether it waits for a turn that another worker is publishing now.
@@ -620,14 +649,26 @@ impl Worker {
         self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Whether nothing is left to answer: no request anywhere, no reply unsent.
+    /// The server could not end: who asked for it is told.
+    pub fn cannot_end(&mut self, error: &str) {
+        for conn in 0..self.connections.len() as ConnId {
+            let Some(c) = self.connections[conn as usize].as_mut() else { continue };
+            if let Some(ticket) = c.asks_to_end.take() {
+                let mut reply = Vec::new();
+                Reply::new(&mut reply, c.session.proto).error(error);
+                c.tickets.serve(ticket, &reply, &mut c.output);
+                self.served(conn);
+            }
+        }
+    }
+
+    /// Whether nothing is left to answer, but to who asked the server to end: no request anywhere.
     pub fn is_drained(&self) -> bool {
         self.queue.is_empty()
             && self.shard.is_some()
             && self.walks.is_empty()
             && self.mailbox.is_empty()
-            && self.connections.iter().flatten().all(|c| c.tickets.is_empty())
-            && self.holds_nothing()
+            && self.connections.iter().flatten().all(|c| c.tickets.len() <= usize::from(c.asks_to_end.is_some()))
     }
 
     // ---- publishing ----

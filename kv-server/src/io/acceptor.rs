@@ -1,4 +1,4 @@
-//! The main thread: listeners and signals.
+//! The main thread: listeners, signals, and the steps to the end of the server.
 //!
 //! A new connection is refused with Redis's words when the server is full or protected, otherwise given to the worker
 //! with the fewest.
@@ -7,6 +7,7 @@ use super::Shared;
 use super::event_loop::NewConnection;
 use super::machine::log;
 use super::socket::Stream;
+use super::stop::Ending;
 use crate::config::{Config, StartError};
 use crossbeam_channel::Sender;
 use kv_core::resp::{Proto, Reply};
@@ -22,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX);
-const STOP: Token = Token(usize::MAX - 1);
+/// Something about the end of the server has happened.
+pub const STOP: Token = Token(usize::MAX - 1);
 /// How long to leave the listeners alone when the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,7 +37,6 @@ pub struct Acceptor {
     poll: Poll,
     listeners: Vec<Listener>,
     signals: Signals,
-    stopper: Arc<mio::Waker>,
     shared: Arc<Shared>,
     workers: Vec<Sender<NewConnection>>,
 }
@@ -43,11 +44,11 @@ pub struct Acceptor {
 impl Acceptor {
     pub fn bind(
         config: &Config,
+        poll: Poll,
         shared: Arc<Shared>,
         workers: Vec<Sender<NewConnection>>,
     ) -> Result<Acceptor, StartError> {
         let failed = |error: io::Error| StartError::option("bind", error.to_string());
-        let poll = Poll::new().map_err(failed)?;
         let mut listeners = Vec::new();
         if let Some(port) = config.tcp_port() {
             for address in config.listen_addresses() {
@@ -83,13 +84,7 @@ impl Acceptor {
         }
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE).map_err(failed)?;
-        let stopper = Arc::new(mio::Waker::new(poll.registry(), STOP).map_err(failed)?);
-        Ok(Acceptor { poll, listeners, signals, stopper, shared, workers })
-    }
-
-    /// Wakes the acceptor when the server is asked to end.
-    pub fn stopper(&self) -> Arc<mio::Waker> {
-        self.stopper.clone()
+        Ok(Acceptor { poll, listeners, signals, shared, workers })
     }
 
     pub fn port(&self) -> Option<u16> {
@@ -107,23 +102,28 @@ impl Acceptor {
         self.listeners.iter().map(address).collect()
     }
 
-    /// Accepts connections until a signal or SHUTDOWN.
-    pub fn run(&mut self) -> io::Result<()> {
+    /// Accepts connections until the server ends, by a signal or SHUTDOWN.
+    pub fn run(&mut self, ending: &mut Ending) -> io::Result<()> {
         let mut events = Events::with_capacity(64);
         let mut timeout = None;
-        while !self.shared.is_stopping() {
+        loop {
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            if self.signals.pending().next().is_some() {
-                log("a signal asks the server to end");
+            for signal in self.signals.pending() {
+                ending.signal(signal);
+            }
+            if ending.step() {
                 break;
             }
             timeout = None;
-            for i in 0..self.listeners.len() {
-                if !self.accept_all(i) {
-                    timeout = Some(PAUSE);
+            // Who comes while the server tries to end waits: it may not be able to.
+            if !ending.is_under_way() {
+                for i in 0..self.listeners.len() {
+                    if !self.accept_all(i) {
+                        timeout = Some(PAUSE);
+                    }
                 }
             }
         }

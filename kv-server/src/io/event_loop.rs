@@ -5,6 +5,7 @@
 
 use super::Shared;
 use super::socket::Stream;
+use super::stop::Stage;
 use crate::engine::worker::Rest;
 use crate::engine::{ConnId, Publish, Session, Worker};
 use crossbeam_channel::{Receiver, Sender};
@@ -13,7 +14,6 @@ use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub const WAKE: Token = Token(usize::MAX);
@@ -98,10 +98,16 @@ impl EventLoop {
     /// Runs until the server stops and nothing is left to answer.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        let mut drained = false;
+        let mut stage = Stage::Running;
+        // The attempt to end in which this worker has said that it has nothing left to answer.
+        let mut drained_in = 0;
         loop {
-            self.wait(&mut events);
-            let stopping = self.shared.is_stopping();
+            let is_drained = drained_in == self.shared.stop.attempt();
+            self.wait(&mut events, stage, is_drained);
+            let before = std::mem::replace(&mut stage, self.shared.stop.stage());
+            if stage == Stage::Running && before != Stage::Running {
+                self.worker.cannot_end("ERR Errors trying to SHUTDOWN. Check logs.");
+            }
             for event in &events {
                 if event.token() == WAKE {
                     continue;
@@ -125,29 +131,40 @@ impl EventLoop {
                 self.accept(new);
             }
             let begun = self.shared.clock.now_us();
-            if !stopping {
+            if stage == Stage::Running {
                 self.read();
+                self.worker.decode();
             }
             self.turn();
             self.worker.turn_took(self.shared.clock.now_us().saturating_sub(begun));
-            if stopping {
-                if !drained && self.worker.is_drained() {
-                    drained = true;
-                    self.shared.drained.fetch_add(1, Ordering::SeqCst);
-                    (0..self.shared.net.workers()).for_each(|w| self.shared.net.wake(w));
+            match stage {
+                Stage::Running => {}
+                Stage::Draining => {
+                    let attempt = self.shared.stop.attempt();
+                    if drained_in != attempt && self.worker.is_drained() {
+                        drained_in = attempt;
+                        self.shared.stop.one_is_drained();
+                    }
                 }
-                if self.shared.drained.load(Ordering::SeqCst) == self.shared.net.workers() {
-                    return;
+                // What has become durable with the last epoch is sent.
+                Stage::Ending { all_is_kept } => {
+                    if !all_is_kept || self.worker.holds_nothing() {
+                        return;
+                    }
                 }
             }
         }
     }
 
     /// Sleeps until something happens, if nothing is left to do.
-    fn wait(&mut self, events: &mut Events) {
+    fn wait(&mut self, events: &mut Events, stage: Stage, is_drained: bool) {
         let net = &self.shared.net;
         let id = self.worker.id();
-        let rest = if self.shared.is_stopping() { Rest::Yield } else { self.worker.rest() };
+        let rest = match stage {
+            Stage::Running => self.worker.rest(),
+            Stage::Draining if is_drained && self.worker.rest() != Rest::None => self.worker.rest(),
+            Stage::Draining | Stage::Ending { .. } => Rest::Yield,
+        };
         let mut timeout = match rest {
             Rest::None => Some(Duration::ZERO),
             Rest::Yield => {
@@ -158,7 +175,7 @@ impl EventLoop {
             Rest::Forever => None,
         };
         // Sockets known to be readable are not waited for; those of connections that may not be read from now are.
-        if timeout != Some(Duration::ZERO) {
+        if timeout != Some(Duration::ZERO) && stage == Stage::Running {
             let (worker, sockets) = (&mut self.worker, &self.sockets);
             if self.readable.iter().any(|&c| sockets[c as usize].is_some() && worker.wants_input(c)) {
                 timeout = Some(Duration::ZERO);
@@ -169,7 +186,7 @@ impl EventLoop {
         }
         if timeout != Some(Duration::ZERO) {
             net.falls_asleep(id);
-            if self.worker.has_news() || !self.incoming.is_empty() || self.shared.is_stopping() {
+            if self.worker.has_news() || !self.incoming.is_empty() || self.shared.stop.stage() != stage {
                 timeout = Some(Duration::ZERO);
             }
         }
@@ -182,9 +199,8 @@ impl EventLoop {
         }
     }
 
-    /// The steps of a turn, in the order that the engine's rule demands.
+    /// The steps of a turn after decoding, in the order that the engine's rule demands.
     fn turn(&mut self) {
-        self.worker.decode();
         self.worker.take_mail();
         self.worker.set_time(self.shared.clock.now_us());
         let mut spins = 0;

@@ -2,18 +2,16 @@
 
 use super::Shared;
 use crate::config::{Config, StartError};
-use crate::engine::host::{Process, System};
+use crate::engine::host::{Process, ShutDown, System};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// File descriptors the server needs besides its clients.
 const OWN_FILES: u64 = 64;
 
 pub struct Machine {
     shared: Arc<Shared>,
-    stopper: Arc<mio::Waker>,
     config_file: Option<PathBuf>,
     run_id: String,
     started: u64,
@@ -21,15 +19,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(
-        shared: Arc<Shared>,
-        stopper: Arc<mio::Waker>,
-        port: u16,
-        config_file: Option<PathBuf>,
-    ) -> Result<Machine, StartError> {
+    pub fn new(shared: Arc<Shared>, port: u16, config_file: Option<PathBuf>) -> Result<Machine, StartError> {
         let run_id = random_bytes::<20>()?.iter().map(|b| format!("{b:02x}")).collect();
         let started = shared.clock.now_us() / 1000;
-        Ok(Machine { shared, stopper, config_file, run_id, started, port })
+        Ok(Machine { shared, config_file, run_id, started, port })
     }
 
     fn file(&self) -> io::Result<&Path> {
@@ -87,10 +80,8 @@ impl System for Machine {
         written
     }
 
-    fn shut_down(&self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        // The only failure is a full counter, and then the acceptor is awake.
-        let _ = self.stopper.wake();
+    fn shut_down(&self, how: ShutDown) {
+        self.shared.stop.ask(how);
     }
 
     fn options_changed(&self, config: &Config) {

@@ -1,18 +1,23 @@
-//! The machine around the engine: event loops, sockets, signals, the clock, threads.
+//! The machine around the engine: event loops, sockets, signals, the clock, threads, files.
 //!
 //! ```text
-//! main thread     listeners and signals: accepts a connection, gives it to the worker with the fewest
+//! main thread     listeners and signals: accepts a connection, gives it to the worker with the fewest; the end of the server
 //! shard-0 ..      one event loop each: sockets <-> engine::Worker
+//! keeper          loads the data at the start (with threads loader-0 ..), then runs the engine's Keeper: the log, the manifest
+//! saver           runs the engine's Saver: snapshots
 //! reclaimer       frees what would take too long on a worker: huge values, flushed databases
 //! memory          makes huge pages before they are needed
 //! ```
 
 mod acceptor;
 mod clock;
+mod data;
+mod disk;
 mod event_loop;
 mod huge;
 mod machine;
 mod socket;
+mod stop;
 
 use crate::config::{Config, StartError};
 use crate::engine::durability::{Link, Marker};
@@ -20,22 +25,22 @@ use crate::engine::{Net, Setup, Wake, Worker};
 use acceptor::Acceptor;
 use clock::Clock;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use data::Data;
 use event_loop::EventLoop;
-use kv_core::store::{Garbage, KeyHasher, Shard};
+use kv_core::store::{Garbage, Shard};
 use machine::Machine;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use stop::{Ending, Stop};
 
-/// What acceptor and event loops share besides the engine's net.
+/// What the threads share besides the engine's net.
 struct Shared {
     net: Arc<Net>,
     clock: Clock,
-    stopping: AtomicBool,
-    /// Workers that have nothing left to answer after the stop.
-    drained: AtomicUsize,
+    stop: Stop,
     /// `maxclients`.
     connections_max: AtomicUsize,
     /// Only local peers are let in: `protected-mode` and no password.
@@ -43,6 +48,8 @@ struct Shared {
     /// `tcp-keepalive`, seconds.
     keepalive: AtomicUsize,
     password_set: AtomicBool,
+    /// There are save points.
+    saves_by_itself: AtomicBool,
 }
 
 impl Shared {
@@ -51,10 +58,19 @@ impl Shared {
         self.password_set.store(config.requirepass.is_set(), Ordering::Relaxed);
         self.protected.store(config.protected_mode && !config.requirepass.is_set(), Ordering::Relaxed);
         self.keepalive.store(config.tcp_keepalive as usize, Ordering::Relaxed);
+        self.saves_by_itself.store(!config.save.0.is_empty(), Ordering::Relaxed);
     }
 
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+    fn saves_by_itself(&self) -> bool {
+        self.saves_by_itself.load(Ordering::Relaxed)
+    }
+
+    fn wake_workers(&self) {
+        (0..self.net.workers()).for_each(|worker| self.net.wake(worker));
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now_us() / 1000
     }
 }
 
@@ -72,13 +88,15 @@ pub struct Server {
     acceptor: Acceptor,
     loops: Vec<EventLoop>,
     shared: Arc<Shared>,
+    link: Link,
+    data: Data,
     garbage: Receiver<Vec<Garbage>>,
     line: String,
 }
 
 impl Server {
     /// Binds the addresses and makes the workers. Errors: an address in use or not permitted, a folder that cannot be
-    /// used, no random numbers; each with the option's name.
+    /// used or is in use, no random numbers; each with the option's name.
     pub fn bind(mut config: Config, config_file: Option<PathBuf>) -> Result<Server, StartError> {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
         let shards = config.shard_count(cores);
@@ -86,6 +104,10 @@ impl Server {
         machine::check_folder(&config.dir)?;
         config.dir = machine::absolute_folder(&config.dir);
         machine::raise_file_limit(config.maxclients);
+        let clock = Clock::new();
+        let (data, link) = Data::open(&config, shards, clock.now_us() / 1000)?;
+        let main_poll = mio::Poll::new().map_err(failed)?;
+        let stop = Stop::new(mio::Waker::new(main_poll.registry(), acceptor::STOP).map_err(failed)?);
 
         let mut polls = Vec::new();
         let mut wakers: Vec<Box<dyn Wake>> = Vec::new();
@@ -98,13 +120,13 @@ impl Server {
         let (net, mailboxes) = Net::new(wakers, config.databases as usize);
         let shared = Arc::new(Shared {
             net: net.clone(),
-            clock: Clock::new(),
-            stopping: AtomicBool::new(false),
-            drained: AtomicUsize::new(0),
+            clock,
+            stop,
             connections_max: AtomicUsize::new(0),
             protected: AtomicBool::new(true),
             keepalive: AtomicUsize::new(0),
             password_set: AtomicBool::new(false),
+            saves_by_itself: AtomicBool::new(false),
         });
         shared.options_changed(&config);
 
@@ -115,17 +137,17 @@ impl Server {
             senders.push(sender);
             receivers.push(receiver);
         }
-        let acceptor = Acceptor::bind(&config, shared.clone(), senders)?;
+        let acceptor = Acceptor::bind(&config, main_poll, shared.clone(), senders)?;
         let port = acceptor.port().unwrap_or(0);
-        let machine = Arc::new(Machine::new(shared.clone(), acceptor.stopper(), port, config_file)?);
-        let hasher = Arc::new(KeyHasher::new(machine::random_bytes()?));
+        let machine = Arc::new(Machine::new(shared.clone(), port, config_file)?);
+        let hasher = data.hasher();
         let (trash, garbage): (Sender<Vec<Garbage>>, _) = unbounded();
-        let link = Link::to_nobody();
         let mut loops = Vec::new();
         for (id, ((poll, mailbox), incoming)) in polls.into_iter().zip(mailboxes).zip(receivers).enumerate() {
             let seed = u64::from_le_bytes(machine::random_bytes()?);
             let now_us = shared.clock.now_us();
             let system = machine.clone();
+            // Until what was kept is loaded.
             let shard = Box::new(Shard::new(id, config.databases as usize, hasher.clone(), seed));
             let worker = Worker::new(Setup {
                 net: net.clone(),
@@ -146,12 +168,7 @@ impl Server {
             acceptor.addresses().join(", "),
             config.dir.display(),
         );
-        Ok(Server { acceptor, loops, shared, garbage, line })
-    }
-
-    /// What is printed when the server is ready.
-    pub fn ready_line(&self) -> &str {
-        &self.line
+        Ok(Server { acceptor, loops, shared, link, data, garbage, line })
     }
 
     /// The TCP port in use if it listens on TCP.
@@ -159,29 +176,34 @@ impl Server {
         self.acceptor.port()
     }
 
-    /// Serves until SIGTERM, SIGINT or SHUTDOWN.
-    pub fn run(self) -> io::Result<()> {
-        let Server { mut acceptor, loops, shared, garbage, .. } = self;
-        huge::start()?;
+    /// Loads the data and serves until SIGTERM, SIGINT or SHUTDOWN. `ready` gets a line to print when everything is loaded.
+    ///
+    /// Errors: the data cannot be loaded; a thread cannot be started.
+    pub fn run(self, ready: impl FnOnce(&str) + Send + 'static) -> Result<(), StartError> {
+        let failed = |error: io::Error| StartError::other(format!("a thread could not be started: {error}"));
+        let Server { mut acceptor, loops, shared, link, data, garbage, line } = self;
+        huge::start().map_err(failed)?;
         let reclaimer = thread::Builder::new().name("reclaimer".into()).spawn(move || {
             for trash in garbage {
                 drop(trash);
             }
-        })?;
+        });
         let mut threads = Vec::new();
         for event_loop in loops {
             let name = format!("shard-{}", threads.len());
-            threads.push(thread::Builder::new().name(name).spawn(move || event_loop.run())?);
+            threads.push(thread::Builder::new().name(name).spawn(move || event_loop.run()).map_err(failed)?);
         }
-        let result = acceptor.run();
-        shared.stopping.store(true, Ordering::SeqCst);
-        (0..shared.net.workers()).for_each(|w| shared.net.wake(w));
+        let outcome = data.keep(shared.clone(), &link, move || ready(&line)).map_err(failed)?;
+        let served = acceptor.run(&mut Ending::new(shared.clone(), link));
+        if let Err(error) = served {
+            return Err(StartError::other(format!("the server cannot wait for connections: {error}")));
+        }
         for thread in threads {
             // A worker that panicked has ended the process already.
             let _ = thread.join();
         }
         // What waits to be freed goes with the process.
-        drop(reclaimer);
-        result
+        drop(reclaimer.map_err(failed)?);
+        outcome.try_recv().map_or(Ok(()), Err)
     }
 }

@@ -7,7 +7,7 @@ use kv_core::store::{Garbage, KeyHasher, Shard};
 use kv_core::structs::random::Random;
 use kv_server::config::Config;
 use kv_server::engine::durability::{Link, Marker};
-use kv_server::engine::host::{Process, System};
+use kv_server::engine::host::{Process, ShutDown, System};
 use kv_server::engine::net::NeverAsleep;
 use kv_server::engine::worker::Rest;
 use kv_server::engine::{ConnId, Faults, Net, Publish, Session, Setup, Wake, Worker};
@@ -34,7 +34,7 @@ impl System for NoMachine {
     fn write_config(&self, _: &str) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    fn shut_down(&self) {}
+    fn shut_down(&self, _: ShutDown) {}
     fn options_changed(&self, _: &Config) {}
 }
 

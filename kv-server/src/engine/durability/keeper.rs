@@ -48,6 +48,7 @@ use std::io;
 use std::sync::Arc;
 
 pub use self::files::MANIFEST;
+pub(super) use self::files::{parse, write_manifest};
 
 /// The distance of two markers when nobody waits for them.
 const MARK_EVERY_MS: u64 = 5;

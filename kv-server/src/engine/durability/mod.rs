@@ -27,19 +27,22 @@
 
 mod disk;
 mod keeper;
+mod load;
+pub mod recover;
 mod status;
 #[cfg(any(test, feature = "faults"))]
 pub mod testing;
 
 pub use disk::{Disk, DiskFile};
 pub use keeper::{Keeper, KeeperSetup, Loaded, MANIFEST};
+pub use load::Load;
 pub use status::{End, Figures, Status};
 
 use super::mail::Dest;
 use crate::config::Config;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kv_core::resp::Proto;
-use kv_core::store::UnixMs;
+use kv_core::store::{Shard, UnixMs};
 use std::sync::Arc;
 
 /// The end of an epoch.
@@ -57,6 +60,13 @@ pub struct Marker {
 impl Marker {
     /// What is "before the first epoch" where nothing is logged.
     pub const NEVER: Marker = Marker { epoch: 0, snapshot: None, log: false, hold: false };
+}
+
+/// What a worker gets when everything is loaded.
+pub struct LoadedShard {
+    pub shard: Box<Shard>,
+    /// The marker that ended the last epoch before the start.
+    pub last: Marker,
 }
 
 /// What the keeper is asked by a client.

@@ -1,5 +1,6 @@
 //! What keeper, saver and workers let each other know without a message.
 
+use super::Load;
 use kv_core::store::UnixMs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,8 @@ pub struct Status {
     refusal: Mutex<String>,
     figures: Mutex<Figures>,
     end: Mutex<End>,
+    /// Of the start.
+    pub load: Load,
 }
 
 /// Figures for INFO and LASTSAVE, as of the keeper's last step.

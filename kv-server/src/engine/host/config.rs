@@ -2,6 +2,7 @@
 //! none differs from another for longer than that takes, and a later command on the same connection sees the change.
 
 use super::{Call, Done, HostFn, help};
+use crate::engine::durability::ToKeeper;
 use kv_core::command::{Args, CommandError};
 use kv_core::resp::Reply;
 
@@ -45,6 +46,7 @@ fn set(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done 
     }
     if call.is_first_worker() {
         call.worker.system.options_changed(&call.worker.config);
+        call.worker.link.tell(ToKeeper::Options(Box::new(call.worker.config.clone())));
     }
     reply.ok();
     Ok(())

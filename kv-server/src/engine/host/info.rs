@@ -4,11 +4,13 @@
 //! up; a field whose subject exists but is not in use says so (`aof_enabled:0`). `# Shards` is ours.
 
 use super::{Call, Done, HostFn, Process, REDIS_VERSION};
+use crate::engine::durability::Figures;
 use crate::engine::stats::ERROR_CODES;
 use crate::engine::worker::Worker;
 use kv_core::command::Args;
 use kv_core::resp::Reply;
 use kv_core::resp::reply::TEXT_LINE_END;
+use kv_core::store::UnixMs;
 use std::fmt::{Display, Write};
 
 pub(super) const HANDLERS: &[(&str, HostFn)] = &[("INFO", info)];
@@ -230,18 +232,64 @@ fn memory(_: &Worker, totals: &Totals, text: &mut Text) {
 }
 
 fn persistence(worker: &Worker, totals: &Totals, text: &mut Text) {
-    text.zeros(&["loading", "async_loading"]);
-    text.line("rdb_changes_since_last_save", worker.net.total(|s| s.dirty()));
-    text.line("rdb_bgsave_in_progress", 0);
-    text.line("rdb_last_save_time", totals.process.started / 1000);
-    text.line("rdb_last_bgsave_status", "ok");
-    text.line("rdb_last_bgsave_time_sec", -1);
-    text.line("rdb_current_bgsave_time_sec", -1);
-    text.zeros(&["rdb_saves", "aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    text.line("aof_last_rewrite_time_sec", -1);
-    text.line("aof_current_rewrite_time_sec", -1);
-    text.line("aof_last_bgrewrite_status", "ok");
-    text.line("aof_last_write_status", "ok");
+    let status = worker.link.status();
+    let figures = status.figures();
+    let state = |failed: bool| if failed { "err" } else { "ok" };
+    let seconds = |ms: Option<u64>| ms.map_or(-1, |ms| (ms / 1000) as i64);
+    let running = figures.saving_since.map(|since| worker.now.saturating_sub(since));
+    let (saving, rewriting) = (running.filter(|_| figures.is_save), running.filter(|_| figures.is_rewrite));
+    text.line("loading", u8::from(worker.is_loading()));
+    text.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    text.line(
+        "rdb_changes_since_last_save",
+        worker.net.total(|s| s.dirty()).saturating_sub(figures.dirty_at_last_save),
+    );
+    text.line("rdb_bgsave_in_progress", u8::from(saving.is_some()));
+    text.line("rdb_last_save_time", last_save(&figures, &totals.process) / 1000);
+    text.line("rdb_last_bgsave_status", state(figures.last_save_failed));
+    text.line("rdb_last_bgsave_time_sec", seconds(figures.last_save_ms));
+    text.line("rdb_current_bgsave_time_sec", seconds(saving));
+    text.line("rdb_saves", figures.saves);
+    text.zeros(&["rdb_last_cow_size"]);
+    text.line("rdb_last_load_keys_loaded", status.load.progress.keys());
+    text.line("aof_enabled", u8::from(worker.config.appendonly));
+    text.line("aof_rewrite_in_progress", u8::from(rewriting.is_some()));
+    text.line("aof_rewrite_scheduled", u8::from(figures.is_rewrite_scheduled));
+    text.line("aof_last_rewrite_time_sec", seconds(figures.last_rewrite_ms));
+    text.line("aof_current_rewrite_time_sec", seconds(rewriting));
+    text.line("aof_last_bgrewrite_status", state(figures.last_rewrite_failed));
+    text.line("aof_rewrites", figures.rewrites);
+    text.line("aof_last_write_status", state(figures.last_log_write_failed));
+    text.zeros(&["aof_last_cow_size"]);
+    if worker.config.appendonly {
+        text.line("aof_current_size", figures.base_bytes + figures.log_bytes);
+        text.line("aof_base_size", figures.base_bytes);
+        text.line("aof_pending_rewrite", 0);
+        text.line("aof_buffer_length", figures.unwritten_bytes);
+        text.line("aof_pending_bio_fsync", u8::from(figures.unsynced_bytes > 0));
+        text.line("aof_delayed_fsync", figures.delayed_syncs);
+    }
+    if worker.is_loading() {
+        loading(worker, text);
+    }
+}
+
+fn loading(worker: &Worker, text: &mut Text) {
+    let load = &worker.link.status().load;
+    let (read, total) = (load.progress.read_bytes(), load.progress.total_bytes());
+    let elapsed_s = worker.now.saturating_sub(load.since()) / 1000;
+    text.line("loading_start_time", load.since() / 1000);
+    text.line("loading_total_bytes", total);
+    text.line("loading_loaded_bytes", read);
+    text.line("loading_loaded_perc", format_args!("{:.2}", load.progress.percent()));
+    // As long again for as much again.
+    let eta_s = (elapsed_s * total.saturating_sub(read)).checked_div(read).unwrap_or(1);
+    text.line("loading_eta_seconds", eta_s);
+}
+
+/// When the last snapshot was whole; the start of the server before the first.
+pub(super) fn last_save(figures: &Figures, process: &Process) -> UnixMs {
+    figures.last_save.max(process.started)
 }
 
 fn stats(worker: &Worker, _: &Totals, text: &mut Text) {

@@ -61,6 +61,16 @@ impl Call<'_> {
         self.worker.link.tell(ToKeeper::Ask { question, from: self.worker.id, dest, proto });
     }
 
+    /// Asks the server to end. There is no reply, unless it cannot.
+    pub fn shut_down(&mut self, how: ShutDown) {
+        let conn = self.conn.expect("a command of the session has one");
+        let c = self.worker.connection(conn);
+        let mute = c.session.reply_mode != ReplyMode::On;
+        c.asks_to_end = Some(c.tickets.wait(mute));
+        c.awaits_walk = true;
+        self.worker.system.shut_down(how);
+    }
+
     pub fn is_first_worker(&self) -> bool {
         self.worker.id == 0
     }
@@ -82,10 +92,19 @@ pub trait System: Send + Sync {
     fn read_file(&self, path: &str) -> io::Result<String>;
     /// Replaces the configuration file as a whole.
     fn write_config(&self, text: &str) -> io::Result<()>;
-    /// Asks the server to end.
-    fn shut_down(&self);
+    /// Asks the server to end. It goes on if not everything can be kept: then [`Worker::cannot_end`] is called.
+    fn shut_down(&self, how: ShutDown);
     /// Options that concern the listening side have changed.
     fn options_changed(&self, config: &Config);
+}
+
+/// How the server is to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutDown {
+    /// Whether a snapshot is taken before; `None`: if there are save points.
+    pub save: Option<bool>,
+    /// Also when not everything can be kept.
+    pub force: bool,
 }
 
 /// Facts about the process, for INFO.

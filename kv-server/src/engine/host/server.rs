@@ -1,7 +1,7 @@
 //! LASTSAVE LOLWUT MEMORY SHUTDOWN TIME.
 
-use super::info::Totals;
-use super::{Call, Done, HostFn, REDIS_VERSION, help};
+use super::info::{Totals, last_save};
+use super::{Call, Done, HostFn, REDIS_VERSION, ShutDown, help};
 use kv_core::command::{Args, CommandError};
 use kv_core::resp::Reply;
 use std::fmt::Write;
@@ -18,9 +18,10 @@ pub(super) const HANDLERS: &[(&str, HostFn)] = &[
     ("TIME", time),
 ];
 
-/// Reply: the start of the server, as Redis answers before its first snapshot.
+/// Reply: a second since 1970; the start of the server before the first snapshot, as in Redis.
 fn lastsave(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
-    reply.int((call.worker.system.process().started / 1000) as i64);
+    let worker = &call.worker;
+    reply.int((last_save(&worker.link.status().figures(), &worker.system.process()) / 1000) as i64);
     Ok(())
 }
 
@@ -32,9 +33,10 @@ fn time(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     Ok(())
 }
 
-/// Reply: none, the connection closes with the server. Errors: what cannot be done; the server goes on then.
+/// Reply: none, the connection closes with the server. Errors: what cannot be done, or that not everything could be kept; the
+/// server goes on then.
 fn shutdown(call: &mut Call<'_>, args: &mut Args<'_>, _: &mut Reply<'_>) -> Done {
-    let (mut save, mut nosave, mut abort, mut others) = (false, false, false, false);
+    let (mut save, mut nosave, mut abort, mut now, mut force) = (false, false, false, false, false);
     while args.left() > 0 {
         if args.keyword("SAVE") {
             save = true;
@@ -42,23 +44,26 @@ fn shutdown(call: &mut Call<'_>, args: &mut Args<'_>, _: &mut Reply<'_>) -> Done
             nosave = true;
         } else if args.keyword("ABORT") {
             abort = true;
-        } else if args.keyword("NOW") || args.keyword("FORCE") {
-            // There are no replicas to wait for, and no save that could fail.
-            others = true;
+        } else if args.keyword("NOW") {
+            // There are no replicas to wait for.
+            now = true;
+        } else if args.keyword("FORCE") {
+            force = true;
         } else {
             return Err(CommandError::Syntax);
         }
     }
-    if (save && nosave) || (abort && (save || nosave || others)) {
+    if (save && nosave) || (abort && (save || nosave || now || force)) {
         return Err(CommandError::Syntax);
     }
     if abort {
+        // While it ends the server reads nothing, so nobody can say this in time.
         return Err(CommandError::err("No shutdown in progress."));
     }
     if save {
         return Err(CommandError::err("SHUTDOWN SAVE is not possible: snapshots are not available yet"));
     }
-    call.worker.system.shut_down();
+    call.shut_down(ShutDown { save: nosave.then_some(false), force });
     Ok(())
 }
 

@@ -505,10 +505,43 @@ fn time_lastsave_and_shutdown() {
         ] {
             assert_eq!(server.run(a, line), error, "{line}");
         }
-        assert!(!*server.system.shut_down.lock().unwrap());
-        assert_eq!(server.pipeline(a, &["SET k v", "SHUTDOWN NOSAVE NOW FORCE"]), ["+OK"], "no reply of its own");
-        assert!(*server.system.shut_down.lock().unwrap());
+        assert_eq!(*server.system.shut_down.lock().unwrap(), None);
+        let lines = ["SET k v", "SHUTDOWN NOSAVE NOW FORCE", "GET k"];
+        assert_eq!(server.pipeline(a, &lines), ["+OK"], "no reply of its own, nor to what follows");
+        let how = ShutDown { save: Some(false), force: true };
+        assert_eq!(*server.system.shut_down.lock().unwrap(), Some(how));
     });
+}
+
+#[test]
+fn who_asked_the_server_to_end_is_told_when_it_cannot_and_goes_on() {
+    with_servers(|server, a, b| {
+        assert_eq!(server.pipeline(a, &["SHUTDOWN", "PING"]), [""; 0]);
+        assert!(server.workers.iter().all(Worker::is_drained), "who asks is no reason to wait");
+        assert_eq!(server.run(b, "PING"), "+PONG");
+        server.workers.iter_mut().for_each(|worker| worker.cannot_end("ERR Errors trying to SHUTDOWN. Check logs."));
+        server.work();
+        let replies: Vec<String> = std::iter::from_fn(|| server.reply(a)).map(|value| show(&value)).collect();
+        assert_eq!(replies, ["-ERR Errors trying to SHUTDOWN. Check logs.", "+PONG"]);
+    });
+}
+
+#[test]
+fn until_everything_is_loaded_commands_that_need_the_data_are_refused() {
+    let mut server = TestServer::loading(2);
+    let a = server.connect(0);
+    for line in ["PING", "GET k", "SET k v", "MGET a b", "DBSIZE"] {
+        assert_eq!(server.run(a, line), "-LOADING Redis is loading the dataset in memory", "{line}");
+    }
+    assert_eq!(server.run(a, "CONFIG SET timeout 5"), "+OK");
+    assert!(server.text(a, "INFO persistence").contains("loading:1"));
+    server.load(0);
+    server.load(1);
+    assert!(server.run(a, "PING").starts_with("-LOADING"), "not all have been sent their shards");
+    server.status.load.end();
+    assert_eq!(server.run(a, "DBSIZE"), ":10");
+    assert_eq!(server.run(a, "MGET 3 4 5"), "[\"3\" \"4\" \"5\"]");
+    assert!(server.text(a, "INFO persistence").contains("loading:0"));
 }
 
 #[test]

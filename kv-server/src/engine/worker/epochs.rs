@@ -134,7 +134,7 @@ impl Worker {
     }
 
     /// Whether all output may leave that is there.
-    pub(super) fn holds_nothing(&self) -> bool {
+    pub fn holds_nothing(&self) -> bool {
         self.epochs.held.is_empty()
     }
 

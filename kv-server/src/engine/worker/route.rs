@@ -3,7 +3,7 @@
 //! Requests of the whole turn are decoded and planned first (which row, which shard, the key's hash), then run in order,
 //! a few buckets and entries being fetched into the cache ahead of the one that runs.
 
-use super::super::admission;
+use super::super::admission::{self, Circumstances};
 use super::super::connection::{Connection, Life, SEVERAL};
 use super::super::mail::{Answer, Batch, Dest, Item};
 use super::super::session::ReplyMode;
@@ -439,7 +439,8 @@ impl Worker {
             return true;
         }
         c.session.last_command = &row.full_name;
-        if let Some(error) = admission::refusal(row, &c.session, self.link.status()) {
+        let now = Circumstances { session: &c.session, status: self.link.status(), is_loading: self.is_loading };
+        if let Some(error) = admission::refusal(row, &now) {
             self.refuse(request.conn, &error.to_string(), mute);
             return true;
         }

@@ -105,17 +105,7 @@ impl Files {
     }
 
     fn replace(&mut self, manifest: Manifest) -> io::Result<()> {
-        match self.disk.remove(MANIFEST_NEW) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = self.disk.create(MANIFEST_NEW)?;
-        file.write_all(&manifest.to_bytes())?;
-        file.sync()?;
-        drop(file);
-        self.disk.sync_folder()?;
-        self.disk.rename(MANIFEST_NEW, MANIFEST)?;
-        self.disk.sync_folder()?;
+        write_manifest(&*self.disk, &manifest)?;
         self.manifest = manifest;
         Ok(())
     }
@@ -158,18 +148,33 @@ impl Files {
     }
 }
 
+/// Puts a manifest into the place of the one that there is, in one step.
+pub fn write_manifest(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
+    match disk.remove(MANIFEST_NEW) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = disk.create(MANIFEST_NEW)?;
+    file.write_all(&manifest.to_bytes())?;
+    file.sync()?;
+    drop(file);
+    disk.sync_folder()?;
+    disk.rename(MANIFEST_NEW, MANIFEST)?;
+    disk.sync_folder()
+}
+
 fn bytes_of(disk: &dyn Disk, segments: &[Segment]) -> u64 {
     segments.iter().map(|segment| disk.len(&segment_name(segment.number)).unwrap_or(0)).sum()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     Base,
     Segment,
 }
 
 /// What kind of file bears this name, and its number.
-fn parse(name: &str) -> Option<(Kind, u64)> {
+pub fn parse(name: &str) -> Option<(Kind, u64)> {
     if let Some(middle) = name.strip_prefix("log-").and_then(|rest| rest.strip_suffix(".kvlog")) {
         let number = middle.parse().ok()?;
         return (segment_name(number) == name).then_some((Kind::Segment, number));
