@@ -1,7 +1,7 @@
 //! A real redis-server to compare with: its own process, folder and socket, gone with the value.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -9,18 +9,11 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 
-/// With this variable in the environment a missing redis-server fails a test instead of skipping it: CI services set it,
-/// and so does .ci/run.
-const CI: &str = "CI";
-
 /// Says aloud that a test is skipped because a program of Redis is missing.
 ///
 /// Panics: in CI, where it must be there.
 pub fn skip(program: &str) {
-    assert!(std::env::var_os(CI).is_none(), "{program} is not installed, and {CI} is set");
-    // Not by a macro, whose output the test runner hides.
-    let text = "is not installed (Debian: apt install redis-server redis-tools)";
-    let _ = writeln!(io::stderr(), "\n*** SKIPPED a test: {program} {text} ***\n");
+    crate::skip(program, "redis-server redis-tools");
 }
 
 #[derive(Debug)]

@@ -26,7 +26,9 @@ pub mod record;
 pub mod snapshot;
 pub mod value;
 
-pub use fuzz::{fuzz_manifest, fuzz_records, fuzz_segment, fuzz_snapshot, fuzz_values, random_value};
+pub use fuzz::{
+    fuzz_manifest, fuzz_records, fuzz_segment, fuzz_snapshot, fuzz_values, kind_of, random_value, write_in_parts,
+};
 pub use msgpack::Reader;
 
 use std::fmt;

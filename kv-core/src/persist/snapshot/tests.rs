@@ -1,4 +1,5 @@
 use super::*;
+use crate::persist::write_in_parts;
 use crate::types::list::End as ListEnd;
 use crate::types::stream::{NodeLimits, Pending};
 use crate::types::zset::Rule;
@@ -187,38 +188,6 @@ fn written_stream(stream: &Stream) -> Vec<u8> {
     out
 }
 
-/// Writes a value element by element.
-fn write_open<S: FnMut(Vec<u8>)>(open: &mut Open<'_, S>, value: &Loaded<'_>) {
-    let mut digits = itoa::Buffer::new();
-    match value {
-        Loaded::Int(_) => unreachable!("an integer has no parts"),
-        Loaded::Str(text) => open.string(text),
-        Loaded::List(list) => list.as_ref().iter().for_each(|item| open.list_item(item.text(&mut digits))),
-        Loaded::Set(set) => set.as_ref().iter().for_each(|member| open.set_member(member.text(&mut digits))),
-        Loaded::Hash(hash) => hash.as_ref().fields().for_each(|(field, text, expire_at)| {
-            open.hash_field(field.text(&mut digits), text.text(&mut itoa::Buffer::new()), expire_at);
-        }),
-        // Not in order.
-        Loaded::ZSet(zset) => zset.as_ref().iter_back(0..usize::MAX).for_each(|(member, score)| {
-            open.zset_member(member.text(&mut digits), score);
-        }),
-        Loaded::Stream(stream) => {
-            stream.range(StreamId::MIN, StreamId::MAX).for_each(|entry| open.stream_entry(&entry));
-            open.stream_state(stream.last_id(), stream.max_deleted_id(), stream.entries_added());
-            for (name, group) in stream.groups().expect("there are groups").iter() {
-                open.stream_group(name, group);
-                for consumer in group.each_consumer() {
-                    open.stream_consumer(consumer);
-                    for id in consumer.pending_from(StreamId::MIN) {
-                        let pending = group.pending_at(id).expect("it is pending");
-                        open.stream_pending(id, pending.delivered_at, pending.deliveries);
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn large_values_come_back_from_parts_and_no_piece_is_large() {
     let limits = Limits::default();
@@ -232,9 +201,7 @@ fn large_values_come_back_from_parts_and_no_piece_is_large() {
         };
         let mut writer = Writer::new(&HEADER_OF, codec, &mut sink);
         for (kind, value) in &values {
-            let mut open = writer.begin(1, b"large", Some(99), *kind, &mut sink);
-            write_open(&mut open, value);
-            open.end();
+            write_in_parts(writer.begin(1, b"large", Some(99), *kind, &mut sink), value);
         }
         assert_eq!(writer.finish(&mut sink).keys, values.len() as u64);
         assert!(largest < 2 * BLOCK_BYTES + 1_000, "a piece of {largest} bytes");
