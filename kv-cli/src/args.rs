@@ -30,7 +30,7 @@ const DEFAULT_PORT: u16 = 6379;
     after_help = "Without a command: a prompt, or commands from the standard input, one a line.\n\
                   Two words are modes of kv-cli instead of commands; the server has none of these names:\n\
                   \x20 kv-cli export [options] > FILE    all keys into a file (kv-cli export --help)\n\
-                  \x20 kv-cli import [options] FILE      back into a server (kv-cli import --help)\n\
+                  \x20 kv-cli import [options] FILE      back into a server; also a dump.rdb (kv-cli import --help)\n\
                   Exit status: 0; 1 if a reply was an error; 2 for wrong options or no connection.\n\
                   The password may also stand in KVCLI_AUTH or REDISCLI_AUTH."
 )]
@@ -155,15 +155,15 @@ struct ExportLine {
 #[derive(Parser, Debug)]
 #[command(
     name = "kv-cli import",
-    about = "Writes the keys of a file of `kv-cli export` to a server.",
+    about = "Writes the keys of a file to a server: a file of `kv-cli export`, or a dump.rdb of Redis.",
     disable_help_flag = true,
-    after_help = "Which format it has shows in its first byte. Keys that exist stay as they are, unless --replace.\n\
+    after_help = "What kind of file it is shows in its first bytes. Keys that exist stay as they are, unless --replace.\n\
                   With -n all keys go to that database; without, to those they were in. Keys whose time is over are left\n\
                   out. The first error ends it, and tells the place in the file and the key; after mending it, run it\n\
                   again with --replace. A bar is shown where the standard error is a terminal.\n\
                   `import` is a mode of kv-cli, no command of the server.\n\
                   Exit status: 0; 1 if the file or a reply was wrong; 2 for wrong options or no connection.\n\
-                  Example: kv-cli import -p 6380 all.msgpack"
+                  Example: kv-cli import --rdb /var/lib/redis/dump.rdb"
 )]
 struct ImportLine {
     /// Prints this help
@@ -172,6 +172,9 @@ struct ImportLine {
     /// Replaces keys that exist; without it they stay as they are
     #[arg(long)]
     replace: bool,
+    /// The file must be a dump of Redis, of RDB version 9 to 12 (older ones are read as well)
+    #[arg(long)]
+    rdb: bool,
     #[command(flatten)]
     reach: Reach,
     /// The file; `-` is the standard input
@@ -338,9 +341,9 @@ impl Mode {
             Mode::Export(ExportLine { format, pattern, .. }) => {
                 Transfer::Export { format, pattern: pattern.map(OsString::into_vec), db }
             }
-            Mode::Import(ImportLine { file, replace, .. }) => {
+            Mode::Import(ImportLine { file, replace, rdb, .. }) => {
                 let file = Some(file).filter(|file| file.as_os_str() != "-");
-                Transfer::Import { file, settings: Settings { replace, db } }
+                Transfer::Import { file, settings: Settings { replace, db }, rdb }
             }
         }
     }
@@ -561,7 +564,7 @@ mod tests {
         let options = options(&["-s", "/sock", "import", "-h", "b", "--replace", "-n", "4", "-"]);
         assert_eq!(options.target.address, Address::Tcp { host: "b".into(), port: 6379 });
         let settings = Settings { replace: true, db: Some(4) };
-        assert_eq!(options.transfer, Some(Transfer::Import { file: None, settings }));
+        assert_eq!(options.transfer, Some(Transfer::Import { file: None, settings, rdb: false }));
         assert_eq!(try_options(&["-x", "import", "f"]).unwrap_err(), "-x is for commands, not for export and import");
     }
 

@@ -8,6 +8,7 @@ mod connection;
 mod editor;
 mod format;
 mod help;
+pub mod rdb;
 mod repl;
 mod run;
 pub mod transfer;

@@ -85,21 +85,24 @@ fn describe(client: &mut Client, key: &[u8], knows_field_ttls: bool) -> String {
             let pairs = texts(ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]));
             let pairs: Vec<_> = pairs
                 .chunks(2)
-                .map(|pair| (&pair[0], format_f64(parse_f64(pair[1].as_bytes()).expect("a score"))))
+                // Redis and ours keep the sign of a zero in some forms of a sorted set and not in others.
+                .map(|pair| (&pair[0], format_f64(parse_f64(pair[1].as_bytes()).expect("a score") + 0.0)))
                 .collect();
             write!(text, "{pairs:?}")
         }
         "hash" => {
             let fields: Vec<Vec<u8>> = items(ask(&[b"HGETALL", key])).into_iter().map(bytes).collect();
-            let mut rows = Vec::new();
-            for pair in fields.chunks(2) {
-                let expiry = match knows_field_ttls {
-                    true => Some(ask(&[b"HPEXPIRETIME", key, b"FIELDS", b"1", &pair[0]])),
-                    false => None,
-                };
-                let expiry = expiry.filter(|reply| *reply != Value::Array(vec![Value::Int(-1)]));
-                rows.push(format!("{} = {}, {expiry:?}", pair[0].escape_ascii(), pair[1].escape_ascii()));
-            }
+            let names = fields.chunks(2).map(|pair| &pair[0][..]);
+            let count = names.len().to_string();
+            let request: Vec<&[u8]> =
+                [&b"HPEXPIRETIME"[..], key, b"FIELDS", count.as_bytes()].into_iter().chain(names).collect();
+            let expiries = if knows_field_ttls { items(ask(&request)) } else { vec![Value::Int(-1); fields.len() / 2] };
+            assert_eq!(expiries.len() * 2, fields.len());
+            let mut rows: Vec<String> = fields
+                .chunks(2)
+                .zip(expiries)
+                .map(|(pair, expiry)| format!("{} = {}, {expiry:?}", pair[0].escape_ascii(), pair[1].escape_ascii()))
+                .collect();
             rows.sort_unstable();
             write!(text, "{rows:#?}")
         }

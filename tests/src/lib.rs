@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod contents;
+pub mod moving;
 pub mod process;
 pub mod python;
 pub mod redis;

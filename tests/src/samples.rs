@@ -233,3 +233,84 @@ fn streams(client: &mut Client) {
     must(client, &["XCLAIM", "stream groups", "some", "carol", "0", "162-0", "JUSTID"]);
     must(client, &["PEXPIREAT", "stream groups", &LATER.to_string()]);
 }
+
+/// The same on a small scale, for files that are kept: every form of every type, and no moment of the present. Made for
+/// the default limits of any version.
+pub fn fill_small(client: &mut Client, field_ttls: bool) {
+    for value in ["", "-128", "127", "-32768", "32767", "2147483647", "-2147483649", "a\r\nb", "grün"] {
+        must(client, &["SET", &format!("string {value}"), value]);
+    }
+    must(client, &[&b"SET"[..], b"packed", &[b'a'; 500]]);
+    must(client, &[&b"SET"[..], b"noise", &noise(300, 1)]);
+    must(client, &[&b"SET"[..], b"\x00\xff", b"\xfe\x00"]);
+    must(client, &["SET", "", "the empty key", "PXAT", &LATER.to_string()]);
+    must(client, &["PFADD", "hll", "a", "b", "c"]);
+
+    let mixed = ["", "0", "12", "13", "-1", "127", "128", "-4096", "4095", "-32768", "8388607", "2147483648", "x"];
+    add(client, "RPUSH", "list small", mixed.map(|text| text.as_bytes().to_vec()));
+    add(client, "RPUSH", "list of nodes", (0..5).map(|seed| noise(3000, seed)));
+    add(client, "RPUSH", "list of long", [vec![b'z'; 70_000], vec![], vec![b'y'; 20_000]]);
+
+    add(client, "SADD", "set 16", numbered(5, "-1"));
+    add(client, "SADD", "set 32", numbered(5, "10000"));
+    add(client, "SADD", "set 64", numbered(5, "-1000000000000"));
+    add(client, "SADD", "set small", numbered(5, "m"));
+    add(client, "SADD", "set large", numbered(150, "m").into_iter().chain([vec![], noise(70, 2)]));
+
+    let scores = ["0", "-0", "0.1", "inf", "-inf", "1.7976931348623157e308", "5e-324", "9007199254740993", "4096"];
+    let pairs = |count: usize| {
+        (0..count).flat_map(move |at| [scores[at % scores.len()].as_bytes().to_vec(), format!("m{at}").into_bytes()])
+    };
+    add(client, "ZADD", "zset small", pairs(20));
+    add(client, "ZADD", "zset large", pairs(150));
+
+    let fields = |count: usize| (0..count).flat_map(|at| [format!("f{at}").into_bytes(), noise(at % 9, 6)]);
+    add(client, "HSET", "hash small", fields(10));
+    add(client, "HSET", "hash large", fields(520));
+    add(client, "HSET", "hash of long", [b"f".to_vec(), vec![b'v'; 100]]);
+    if field_ttls {
+        for (key, count) in [("hash ttl small", 5), ("hash ttl large", 520)] {
+            add(client, "HSET", key, fields(count));
+            for number in (0..count).step_by(3) {
+                let moment = (LATER + number as u64 % 7 * 1000).to_string();
+                must(client, &["HPEXPIREAT", key, &moment, "FIELDS", "1", &format!("f{number}")]);
+            }
+        }
+        add(client, "HSET", "hash ttl taken back", fields(2));
+        must(client, &["HPEXPIREAT", "hash ttl taken back", &LATER.to_string(), "FIELDS", "1", "f1"]);
+        must(client, &["HPERSIST", "hash ttl taken back", "FIELDS", "1", "f1"]);
+    }
+    for key in ["list small", "set small", "zset small", "hash small"] {
+        must(client, &["PEXPIREAT", key, &LATER.to_string()]);
+    }
+    small_streams(client);
+    must(client, &["SELECT", "15"]);
+    must(client, &["SET", "in the last database", "x"]);
+    must(client, &["SELECT", "0"]);
+}
+
+fn small_streams(client: &mut Client) {
+    for number in 1..=130 {
+        let id = format!("{}-{}", 1000 + number / 3, number);
+        let value = number.to_string();
+        let fields = if number % 5 == 0 { &["other", "", "second", &value][..] } else { &["field", "v"] };
+        must(client, &[&["XADD", "stream", &id], fields].concat());
+    }
+    must(client, &["XDEL", "stream", "1000-1", "1010-30", "1043-130"]);
+    must(client, &["XADD", "stream", "18446744073709551615-7", "f", "v"]);
+    must(client, &["XGROUP", "CREATE", "stream", "nobody", "0"]);
+    must(client, &["XGROUP", "CREATE", "stream", "group", "1001-4"]);
+    let time = "1700000000000";
+    let claim = |client: &mut Client, consumer: &str, id: &str, count: &str| {
+        let words =
+            ["XCLAIM", "stream", "group", consumer, "0", id, "TIME", time, "RETRYCOUNT", count, "FORCE", "JUSTID"];
+        must(client, &words);
+    };
+    claim(client, "alice", "1000-2", "1");
+    claim(client, "alice", "1001-3", "300");
+    claim(client, "bob", "1001-4", "2");
+    must(client, &["XGROUP", "CREATECONSUMER", "stream", "group", "idle"]);
+    must(client, &["XADD", "stream emptied", "7-7", "f", "v"]);
+    must(client, &["XDEL", "stream emptied", "7-7"]);
+    must(client, &["XGROUP", "CREATE", "stream never filled", "g", "0", "MKSTREAM"]);
+}

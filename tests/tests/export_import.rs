@@ -2,39 +2,10 @@
 
 use kv_core::resp::client::Value;
 use kv_tests::contents::{assert_same, contents};
-use kv_tests::process::{Server, program, run};
+use kv_tests::moving::{Reached, cli};
+use kv_tests::process::Server;
 use kv_tests::redis::Redis;
 use kv_tests::samples::{LATER, fill, must, noise};
-
-/// How kv-cli reaches a server.
-trait Reached {
-    fn place(&self) -> Vec<String>;
-}
-
-impl Reached for Server {
-    fn place(&self) -> Vec<String> {
-        vec!["-p".into(), self.address().port().to_string()]
-    }
-}
-
-impl Reached for Redis {
-    fn place(&self) -> Vec<String> {
-        vec!["-s".into(), self.socket().display().to_string()]
-    }
-}
-
-struct Ran {
-    status: Option<i32>,
-    out: Vec<u8>,
-    err: String,
-}
-
-fn cli(server: &dyn Reached, words: &[&str], input: &[u8]) -> Ran {
-    let args: Vec<String> = words.iter().map(|word| word.to_string()).chain(server.place()).collect();
-    let output = run(program("kv-cli"), &args, input);
-    let err = String::from_utf8(output.stderr).expect("messages are text");
-    Ran { status: output.status.code(), out: output.stdout, err }
-}
 
 fn export(server: &dyn Reached, words: &[&str]) -> Vec<u8> {
     let ran = cli(server, &[&["export"], words].concat(), b"");

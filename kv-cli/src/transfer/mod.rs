@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! server -> export -> file -> import -> server
+//! dump.rdb -> crate::rdb -----^
 //! ```
 //!
 //! Both speak only commands that every Redis server knows. What passes between reading and writing are [`item::Item`]s.
@@ -16,17 +17,19 @@ mod progress;
 mod wire;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use self::export::{Exported, Exporter};
-use self::file::{Format, Writer};
+use self::file::{Format, Place, Writer};
 use self::import::{Imported, Importer, Settings};
+use self::item::Item;
 use self::progress::Progress;
 use self::wire::{Problem, Wire};
 use crate::args::Target;
+use crate::rdb;
 
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub enum Transfer {
         /// `None`: the standard input.
         file: Option<PathBuf>,
         settings: Settings,
+        /// It must be a dump of Redis.
+        rdb: bool,
     },
 }
 
@@ -49,7 +54,7 @@ pub enum Transfer {
 pub fn run(target: &Target, transfer: &Transfer) -> ExitCode {
     let done = match transfer {
         Transfer::Export { format, pattern, db } => export(target, *format, pattern.as_deref(), *db),
-        Transfer::Import { file, settings } => import(target, file.as_deref(), *settings),
+        Transfer::Import { file, settings, rdb } => import(target, file.as_deref(), *settings, *rdb),
     };
     match done {
         Ok(code) => code,
@@ -99,7 +104,7 @@ fn export(target: &Target, format: Format, pattern: Option<&[u8]>, db: Option<u3
     Ok(ExitCode::from(1))
 }
 
-fn import(target: &Target, file: Option<&Path>, settings: Settings) -> Result<ExitCode, Problem> {
+fn import(target: &Target, file: Option<&Path>, settings: Settings, rdb: bool) -> Result<ExitCode, Problem> {
     let begin = clock();
     let name = file.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
     let named = |problem| match problem {
@@ -111,17 +116,20 @@ fn import(target: &Target, file: Option<&Path>, settings: Settings) -> Result<Ex
         Some(path) => {
             let file = File::open(path).map_err(failed)?;
             let facts = file.metadata().map_err(failed)?;
+            if facts.is_file() {
+                verify_dump(&file).map_err(named)?;
+            }
             (Box::new(file), facts.is_file().then_some(facts.len()))
         }
         None => (Box::new(io::stdin()), None),
     };
     let mut input = BufReader::with_capacity(1 << 20, input);
     // Before the server is asked for anything: a wrong file is told at once.
-    let mut source = open(&mut input).map_err(named)?;
+    let mut source = Source::of(&mut input, rdb).map_err(named)?;
     let wire = Wire::open(target)?;
     let progress = Progress::of_bytes(total);
     let mut importer = Importer::new(wire, settings)?;
-    while let Some((place, item)) = source.next_item().map_err(|bad| named(Problem::failed(bad.to_string())))? {
+    while let Some((place, item)) = source.next_item().map_err(named)? {
         importer.put(place, item).map_err(named)?;
         progress.at(source.bytes());
         progress.say_keys(importer.keys());
@@ -139,23 +147,83 @@ fn import(target: &Target, file: Option<&Path>, settings: Settings) -> Result<Ex
     if pending_lost > 0 {
         eprintln!("left out {pending_lost} pending of stream entries that are deleted");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if source.tell_left_out() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// Finds out by its first byte which format a file has.
-fn open(input: &mut dyn BufRead) -> Result<file::Reader<&mut dyn BufRead>, Problem> {
-    let begin = input.fill_buf().map_err(|error| Problem::failed(error.to_string()))?;
-    match begin.first() {
-        None => Err(Problem::failed("it is empty")),
-        Some(&first) => match Format::of_first_byte(first) {
-            Some(format) => Ok(file::Reader::new(input, format)),
-            None => Err(Problem::failed("it is no file of kv-cli export")),
-        },
+/// What items are read from.
+enum Source<'r> {
+    Export(file::Reader<&'r mut dyn BufRead>),
+    Dump(Box<rdb::Reader<&'r mut dyn BufRead>>),
+}
+
+impl<'r> Source<'r> {
+    /// Finds out by its first byte what kind of file it is.
+    fn of(input: &'r mut dyn BufRead, must_be_dump: bool) -> Result<Source<'r>, Problem> {
+        let begin = input.fill_buf().map_err(|error| Problem::failed(error.to_string()))?;
+        let Some(&first) = begin.first() else { return Err(Problem::failed("it is empty")) };
+        match Format::of_first_byte(first) {
+            Some(format) if !must_be_dump => Ok(Source::Export(file::Reader::new(input, format))),
+            None if first != rdb::MAGIC[0] && !must_be_dump => {
+                Err(Problem::failed("it is neither a file of kv-cli export nor a dump of Redis"))
+            }
+            _ => match rdb::Reader::new(input) {
+                Ok(reader) => Ok(Source::Dump(Box::new(reader))),
+                Err(damage) => Err(Problem::failed(damage.to_string())),
+            },
+        }
+    }
+
+    fn next_item(&mut self) -> Result<Option<(Place, Item)>, Problem> {
+        match self {
+            Source::Export(reader) => reader.next_item().map_err(|bad| Problem::failed(bad.to_string())),
+            Source::Dump(reader) => match reader.next_item() {
+                Ok(item) => Ok(item.map(|(offset, item)| (Place::Offset(offset), item))),
+                Err(damage) => Err(Problem::failed(damage.to_string())),
+            },
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Source::Export(reader) => reader.bytes(),
+            Source::Dump(reader) => reader.bytes(),
+        }
+    }
+
+    /// Tells what is in the file and was not imported; whether keys are among it.
+    fn tell_left_out(&self) -> bool {
+        let Source::Dump(reader) = self else { return false };
+        let rdb::LeftOut { functions, module_keys, module_data } = reader.left_out();
+        if *functions > 0 {
+            eprintln!("left out {} of functions", counted_as(*functions, "library", "libraries"));
+        }
+        for (module, times) in module_data {
+            eprintln!("left out data of module {module} that belongs to no key ({})", counted(*times, "time"));
+        }
+        for (module, keys) in module_keys {
+            eprintln!("kv-cli: left out {} of module {module}: only it can read them", counted(*keys, "key"));
+        }
+        !module_keys.is_empty()
     }
 }
 
+/// A dump on disk is read through to its checksum before its first key is written.
+fn verify_dump(file: &File) -> Result<(), Problem> {
+    let failed = |error: io::Error| Problem::failed(error.to_string());
+    let length = file.metadata().map_err(failed)?.len();
+    let mut whole = BufReader::with_capacity(1 << 20, file);
+    if whole.fill_buf().map_err(failed)?.starts_with(rdb::MAGIC) {
+        rdb::verify(&mut whole, length).map_err(|damage| Problem::failed(damage.to_string()))?;
+    }
+    whole.into_inner().rewind().map_err(failed)
+}
+
 fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    counted_as(count, what, &format!("{what}s"))
+}
+
+fn counted_as(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn size(bytes: u64) -> String {
