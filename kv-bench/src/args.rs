@@ -6,11 +6,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use crate::clock;
 use crate::driver::pace::Arrivals;
 use crate::driver::{Limit, Load, Pace, Traffic};
+use crate::modes::drill::Drill;
+use crate::modes::find_max::Objective;
 use crate::report::ReportOptions;
 use crate::server::Server;
 use crate::workload::catalog::{self, Completion, DEFAULT_TESTS};
@@ -113,11 +115,23 @@ pub struct BenchOptions {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<f64>,
     /// How requests of the open loop are spread: fixed, poisson, bursts:SIZE
-    #[arg(long, value_name = "KIND", default_value = "poisson", requires = "rate")]
+    #[arg(long, value_name = "KIND", default_value = "poisson")]
     arrivals: Arrivals,
     /// Writes values that tell their key and carry a checksum, and checks what GET returns
     #[arg(long)]
     verify: bool,
+    /// Looks for the highest rate that keeps an objective: p99=2ms, p99.9=500us
+    #[arg(long, value_name = "OBJECTIVE", conflicts_with_all = ["rate", "requests", "replay", "against"])]
+    find_max: Option<Objective>,
+    /// Compares with another server, in rounds
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    against: Option<(String, u16)>,
+    /// Rounds of --against [default: 5] and of --drill [default: 3]
+    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: Option<u32>,
+    /// Starts a server by this command, kills it under load, starts it again and counts acknowledged writes that are lost
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["what", "rate", "find_max", "against", "verify", "preload", "requests"])]
+    drill: Option<String>,
     /// A command to send instead of tests
     #[arg(trailing_var_arg = true, value_name = "COMMAND", group = "what")]
     command: Vec<String>,
@@ -131,6 +145,27 @@ pub enum Mode {
     Fill(Fill),
     /// Sets keys that expire evenly spread, and measures how late they vanish
     Expiry(Expiry),
+    /// Prints completions of this command line for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+impl Mode {
+    /// What is printed instead of loading a server.
+    pub fn text(&self) -> Option<Vec<u8>> {
+        let mut command = CommandLine::command();
+        let mut text = Vec::new();
+        match self {
+            Mode::Completions { shell } => clap_complete::generate(*shell, &mut command, "kv-bench", &mut text),
+            Mode::Man => clap_mangen::Man::new(command).render(&mut text).expect("memory takes everything"),
+            Mode::Probe(_) | Mode::Fill(_) | Mode::Expiry(_) => return None,
+        }
+        Some(text)
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -199,6 +234,13 @@ fn rate(text: &str) -> Result<f64, String> {
 
 fn positive(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite()).ok_or("no positive number".to_owned())
+}
+
+/// `HOST:PORT`.
+fn address(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("no address: HOST:PORT")?;
+    let port = port.parse().map_err(|_| format!("'{port}' is no port"))?;
+    Ok((host.trim_matches(['[', ']']).to_owned(), port))
 }
 
 /// `60` or `10-100`, in seconds.
@@ -275,6 +317,27 @@ impl BenchOptions {
         }
     }
 
+    pub fn find_max(&self) -> Option<(Objective, Arrivals)> {
+        Some((self.find_max?, self.arrivals))
+    }
+
+    /// The other server, with the login of the first, and the number of rounds.
+    pub fn against(&self, server: &Server) -> Option<(Server, usize)> {
+        let (host, port) = self.against.clone()?;
+        Some((Server { host, port, ..server.clone() }, self.rounds.unwrap_or(AGAINST_ROUNDS) as usize))
+    }
+
+    pub fn drill(&self) -> Option<Drill> {
+        Some(Drill {
+            command: self.drill.clone()?,
+            connections: self.clients,
+            pipeline: self.pipeline,
+            rounds: self.rounds.unwrap_or(DRILL_ROUNDS),
+            load: clock::seconds(self.seconds.unwrap_or(DRILL_SECONDS)),
+            seed: self.seed,
+        })
+    }
+
     /// What writes the keys before the tests, if that was asked for.
     pub fn preload(&self) -> Option<Load> {
         let keys = self.keyspace.filter(|_| self.preload)?;
@@ -282,6 +345,10 @@ impl BenchOptions {
         Some(fast(workload, keys, self.clients, self.pipeline.max(PRELOAD_PIPELINE), self.threads))
     }
 }
+
+const AGAINST_ROUNDS: u32 = 5;
+const DRILL_ROUNDS: u32 = 3;
+const DRILL_SECONDS: f64 = 5.0;
 
 /// Preloading is not measured, and may be fast.
 const PRELOAD_PIPELINE: u32 = 32;
@@ -339,6 +406,14 @@ impl Probe {
             warm_up: Duration::ZERO,
         })
     }
+}
+
+/// The first load that a command line asks for.
+#[cfg(test)]
+pub fn tests_load(line: &str) -> Load {
+    let words = ["kv-bench"].into_iter().chain(line.split_whitespace());
+    let options = CommandLine::try_parse_from(words).expect("the line is right").options;
+    options.load(options.traffic().expect("there is something to send").remove(0))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::result::RunResult;
+use crate::stats::{mean, variation};
 
 /// A reason not to trust a result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -135,20 +136,6 @@ fn missing(result: &RunResult) -> Option<Doubt> {
         );
         Doubt::new("misses", text)
     })
-}
-
-pub fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// The standard deviation relative to the mean.
-pub fn variation(values: &[f64]) -> Option<f64> {
-    let mean = mean(values)?;
-    if values.len() < 2 || mean <= 0.0 {
-        return None;
-    }
-    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-    Some((squares / (values.len() - 1) as f64).sqrt() / mean)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!   driver    closed and open loop      -> Outcome: counts and histograms
 //!   result    Outcome in plain fields, with `doubts` about it
 //!   report    result as text, CSV, JSON, interval log
-//!   modes     what is done with all this: tests one after the other, expiry ...
+//!   modes     what is done with all this: tests one after the other, the highest rate, two servers, kill -9 ...
 //! ```
 //!
 //! Exit status: 0; 1 if a reply was an error or wrong, the server could not be reached or was lost; 2 for wrong options.
@@ -20,10 +20,12 @@ mod replies;
 mod report;
 mod result;
 mod server;
+mod stats;
 #[cfg(test)]
 mod testing;
 mod workload;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -45,17 +47,34 @@ fn main() -> ExitCode {
 }
 
 fn run(line: &CommandLine) -> Result<bool> {
+    if let Some(text) = line.mode.as_ref().and_then(Mode::text) {
+        std::io::stdout().write_all(&text)?;
+        return Ok(true);
+    }
     let server = &line.server;
     let report = Report::new(&line.report)?;
     match &line.mode {
         None => {
             let options = &line.options;
+            if let Some(drill) = options.drill() {
+                return modes::drill::run(server, &drill, report);
+            }
             let loads: Vec<_> = usable(options.traffic()).into_iter().map(|traffic| options.load(traffic)).collect();
-            modes::bench::run(server, options.preload().as_ref(), &loads, report)
+            let preload = options.preload();
+            match (options.find_max(), options.against(server)) {
+                (Some((objective, arrivals)), _) => {
+                    modes::find_max::run(server, preload.as_ref(), &loads, objective, arrivals, report)
+                }
+                (None, Some((other, rounds))) => {
+                    modes::against::run([server, &other], preload.as_ref(), &loads, rounds, report)
+                }
+                (None, None) => modes::bench::run(server, preload.as_ref(), &loads, report),
+            }
         }
         Some(Mode::Probe(options)) => modes::bench::run(server, None, &[usable(options.load())], report),
         Some(Mode::Fill(options)) => modes::bench::run(server, None, &[options.load()], report),
         Some(Mode::Expiry(options)) => modes::expiry::run(server, options, report.style()),
+        Some(Mode::Completions { .. } | Mode::Man) => Ok(true), // printed above
     }
 }
 

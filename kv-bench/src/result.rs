@@ -27,7 +27,7 @@ fn ms(ns: f64) -> f64 {
     (ns / 1e3).round() / 1e3
 }
 
-fn rounded(value: f64, digits: i32) -> f64 {
+pub fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }
@@ -100,6 +100,9 @@ pub struct RunResult {
     pub events: Vec<Event>,
     /// Why not to trust it.
     pub doubts: Vec<Doubt>,
+    /// All latencies, for percentiles that have no field.
+    #[serde(skip)]
+    pub histogram: Histogram<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -272,9 +275,15 @@ impl RunResult {
             timeline,
             events: events(&outcome.looks),
             doubts: Vec::new(),
+            histogram: outcome.latency.clone(),
         };
         result.doubts = doubts(&result);
         result
+    }
+
+    /// The latency that such a share of the requests did not exceed, in ms.
+    pub fn latency_at(&self, quantile: f64) -> f64 {
+        ms(self.histogram.value_at_quantile(quantile) as f64)
     }
 
     /// Whether every reply was what it should be.
@@ -391,7 +400,7 @@ fn events(looks: &[Look]) -> Vec<Event> {
 }
 
 /// Points at percentiles that come ever closer to 100, as far as there are samples.
-fn curve(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
+pub fn curve(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     let mut points = Vec::new();
     if histogram.is_empty() {
         return points;
@@ -474,6 +483,7 @@ pub fn sample() -> RunResult {
         timeline: Vec::new(),
         events: Vec::new(),
         doubts: Vec::new(),
+        histogram,
     }
 }
 

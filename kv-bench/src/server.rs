@@ -79,7 +79,13 @@ impl Client {
         self.wait()
     }
 
-    fn wait(&mut self) -> Result<Value> {
+    /// Sends requests, already encoded, whose replies [`Client::wait`] gives.
+    pub fn send(&mut self, requests: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(requests)?)
+    }
+
+    /// The next reply.
+    pub fn wait(&mut self) -> Result<Value> {
         let mut buffer = [0; 16 * 1024];
         loop {
             if let Some(value) = self.replies.next_value()? {
@@ -102,7 +108,7 @@ impl Client {
 
     /// Sends `requests`, already encoded, and waits for their `count` replies, none of which may be an error.
     pub fn must_all(&mut self, requests: &[u8], count: usize) -> Result<()> {
-        self.stream.write_all(requests)?;
+        self.send(requests)?;
         for _ in 0..count {
             if let Value::Error(text) = self.wait()? {
                 bail!("{}", String::from_utf8_lossy(&text));

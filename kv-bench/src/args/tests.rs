@@ -13,10 +13,7 @@ fn names(line: &str) -> Result<Vec<String>, String> {
     Ok(options.traffic()?.into_iter().map(|traffic| options.load(traffic).name().to_owned()).collect())
 }
 
-fn load(line: &str) -> Load {
-    let options = parse(line).options;
-    options.load(options.traffic().unwrap().remove(0))
-}
+use super::tests_load as load;
 
 fn workload(line: &str) -> Workload {
     match load(line).traffic {
@@ -27,7 +24,6 @@ fn workload(line: &str) -> Workload {
 
 #[test]
 fn the_command_line_is_well_formed() {
-    use clap::CommandFactory;
     CommandLine::command().debug_assert();
 }
 
@@ -66,9 +62,7 @@ fn a_rate_makes_an_open_loop() {
     assert_eq!(load("-t get --rate 50k").pace, Pace::Open { rate: 50_000.0, arrivals: Arrivals::Poisson });
     let bursts = Pace::Open { rate: 1_500_000.0, arrivals: Arrivals::Bursts(9) };
     assert_eq!(load("-t get --rate 1.5m --arrivals bursts:9").pace, bursts);
-    for wrong in
-        ["--rate 0", "--rate -5", "--rate x", "--rate k", "--rate inf", "--rate 5 --arrivals often", "--arrivals fixed"]
-    {
+    for wrong in ["--rate 0", "--rate -5", "--rate x", "--rate k", "--rate inf", "--rate 5 --arrivals often"] {
         assert!(refused(wrong), "{wrong}");
     }
 }
@@ -123,4 +117,35 @@ fn spans_of_seconds_are_read() {
     for wrong in ["", "0", "9-3", "x", "-5"] {
         assert!(span(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn searches_comparisons_and_drills_have_their_options() {
+    let options = |line: &str| parse(line).options;
+    assert_eq!(
+        options("--find-max p99=2ms --arrivals fixed").find_max(),
+        Some(("p99=2ms".parse().unwrap(), Arrivals::Fixed))
+    );
+    let line = parse("-a secret --against [::1]:7000 --rounds 7");
+    let (other, rounds) = line.options.against(&line.server).unwrap();
+    assert_eq!((other.host.as_str(), other.port, other.password.as_deref(), rounds), ("::1", 7000, Some("secret"), 7));
+    let drill = parse("--drill kv-server -c 4 --seconds 2").options.drill().unwrap();
+    assert_eq!((drill.connections, drill.rounds, drill.load), (4, 3, Duration::from_secs(2)));
+    for wrong in ["--find-max p99", "--find-max p99=2ms --rate 5", "--against nohost", "--drill x -t get", "--rounds 0"]
+    {
+        assert!(refused(wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn completions_and_the_manual_know_every_option() {
+    let text = |line: &str| String::from_utf8(parse(line).mode.unwrap().text().unwrap()).unwrap();
+    let options = CommandLine::command();
+    for (text, shown) in [(text("completions bash"), ""), (text("completions zsh"), ""), (text("man"), "\\")] {
+        for option in options.get_arguments().filter_map(|argument| argument.get_long()) {
+            let option = if shown.is_empty() { option.to_owned() } else { option.replace('-', "\\-") };
+            assert!(text.contains(&option), "{option}");
+        }
+    }
+    assert!(parse("probe").mode.unwrap().text().is_none());
 }

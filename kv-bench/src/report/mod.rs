@@ -3,7 +3,9 @@
 //! Standard output has the results in one style; everything that passes by (a line a second, progress) goes to standard
 //! error, and only when a person can see it.
 
+mod chart;
 mod hlog;
+mod html;
 mod text;
 
 use std::io::{IsTerminal, Write};
@@ -14,6 +16,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::driver::{self, Interval, Limit, Load, Observer, Progress};
+use crate::modes::against::Comparison;
+use crate::modes::find_max::MaxResult;
 use crate::result::{RunResult, Second, Seconds};
 use crate::server::Server;
 use hlog::Hlog;
@@ -32,6 +36,9 @@ pub struct ReportOptions {
     /// Writes a histogram for each second of all runs, for HdrHistogram's tools
     #[arg(long, value_name = "FILE", global = true)]
     pub hlog: Option<PathBuf>,
+    /// Writes a page with curves, for a browser; it needs no network
+    #[arg(long, value_name = "FILE", global = true)]
+    pub html: Option<PathBuf>,
     /// Shows a line for each second even when nobody watches
     #[arg(long, global = true)]
     pub progress: bool,
@@ -64,6 +71,16 @@ pub struct Report {
     hlog: Option<Hlog>,
     any_result: bool,
     clean: bool,
+    html: Option<PathBuf>,
+    kept: Kept,
+}
+
+/// Everything that was told, for the page that is written at the end.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub runs: Vec<RunResult>,
+    pub searches: Vec<MaxResult>,
+    pub comparisons: Vec<Comparison>,
 }
 
 impl Report {
@@ -73,8 +90,20 @@ impl Report {
             Some(path) => Some(Hlog::create(path).with_context(|| format!("--hlog {}", path.display()))?),
             None => None,
         };
+        // A page that cannot be written is found out now, not after an hour.
+        if let Some(path) = &options.html {
+            std::fs::File::create(path).with_context(|| format!("--html {}", path.display()))?;
+        }
         let live = options.progress || std::io::stderr().is_terminal();
-        Ok(Report { style: options.style(), live, hlog, any_result: false, clean: true })
+        Ok(Report {
+            style: options.style(),
+            live,
+            hlog,
+            any_result: false,
+            clean: true,
+            html: options.html.clone(),
+            kept: Kept::default(),
+        })
     }
 
     pub fn style(&self) -> Style {
@@ -126,10 +155,31 @@ impl Report {
         };
         self.any_result = true;
         self.clean &= result.is_clean();
+        if self.html.is_some() {
+            self.kept.runs.push(result.clone());
+        }
         self.print(&text);
         if self.style != Style::Full {
             text::warnings(result).iter().for_each(|warning| eprintln!("kv-bench: {}: {warning}", result.test));
         }
+    }
+
+    /// A word about what goes on, for people.
+    pub fn say(&self, text: &str) {
+        if self.live {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A search has ended, which its caller tells.
+    pub fn keep_max(&mut self, result: &MaxResult) {
+        self.kept.searches.push(result.clone());
+    }
+
+    /// A comparison has ended, which its caller tells.
+    pub fn keep_comparison(&mut self, comparison: &Comparison) {
+        self.clean &= comparison.is_clean();
+        self.kept.comparisons.push(comparison.clone());
     }
 
     /// Prints text that is in the style already.
@@ -138,8 +188,13 @@ impl Report {
         let _ = std::io::stdout().flush(); // the next print would tell
     }
 
-    /// True if every reply was what it should be.
+    /// Writes the page. True if every reply was what it should be.
     pub fn finish(self) -> Result<bool> {
+        if let Some(path) = &self.html {
+            let command: Vec<String> = std::env::args().collect();
+            std::fs::write(path, html::page(&command.join(" "), &self.kept))
+                .with_context(|| format!("--html {}", path.display()))?;
+        }
         Ok(self.clean)
     }
 }

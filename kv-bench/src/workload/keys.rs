@@ -146,6 +146,11 @@ impl KeyPicker {
         }
     }
 
+    /// A key that was there before this run: behind the last one comes the first.
+    pub fn within(&self, key: u64) -> u64 {
+        key % self.base
+    }
+
     /// A key that nobody has made before.
     pub fn insert(&mut self) -> u64 {
         let key = self.base + self.inserted * self.threads + self.thread;

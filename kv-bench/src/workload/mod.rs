@@ -211,6 +211,7 @@ impl Generator {
         if ready.requests_max > 1 {
             let more = self.draws.dice.below(ready.requests_max);
             for key in first + 1..=first + more {
+                let key = self.draws.keys.within(key);
                 ready.template.append(out, &mut self.draws, Some(key));
             }
             replies += more as u32;
