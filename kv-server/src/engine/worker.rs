@@ -293,6 +293,9 @@ impl Worker {
     /// Whether the connection should be read from: not while it has too much in flight, its requests wait for something, or
     /// it is being closed.
     pub fn wants_input(&mut self, id: ConnId) -> bool {
+        if self.holds_input() {
+            return false;
+        }
         let c = self.connection(id);
         c.life == Life::Open
             && !c.held
@@ -447,7 +450,7 @@ impl Worker {
 
     /// Whether others have left something for this worker: what it is woken for.
     pub fn has_news(&self) -> bool {
-        !self.mailbox.is_empty() || self.may_release()
+        !self.mailbox.is_empty() || self.may_release() || self.may_walk() || self.may_take_input()
     }
 
     /// Takes the mailbox as it is now. Replies are served at once, requests wait in order for `run_mail`.

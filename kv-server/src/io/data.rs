@@ -6,10 +6,12 @@ use super::machine::{self, log};
 use super::stop::Stage;
 use crate::config::{Config, StartError};
 use crate::engine::durability::recover::{self, Crew, Cut, Job, Progress, RecoverError, Recovered, Wanted};
-use crate::engine::durability::{Disk, End, Keeper, KeeperSetup, Link, Loaded, LoadedShard, Status, ToKeeper, ToSaver};
+use crate::engine::durability::{
+    Disk, End, Inboxes, Keeper, KeeperSetup, Link, Loaded, LoadedShard, Saver, SaverSetup, Status, ToSaver,
+};
 use crate::engine::mail::Mail;
 use crate::engine::worker::settings;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use kv_core::persist::manifest::Manifest;
 use kv_core::store::{Db, KeyHasher, UnixMs};
 use std::io;
@@ -28,7 +30,7 @@ pub struct Data {
     config: Config,
     shards: usize,
     status: Arc<Status>,
-    inbox: Receiver<ToKeeper>,
+    inboxes: Inboxes,
 }
 
 impl Data {
@@ -45,8 +47,8 @@ impl Data {
         };
         let status = Arc::new(Status::default());
         status.load.begin(now);
-        let (link, inbox) = Link::new(status.clone());
-        Ok((Data { disk, manifest, config: config.clone(), shards, status, inbox }, link))
+        let (link, inboxes) = Link::new(status.clone());
+        Ok((Data { disk, manifest, config: config.clone(), shards, status, inboxes }, link))
     }
 
     pub fn hasher(&self) -> Arc<KeyHasher> {
@@ -62,8 +64,17 @@ impl Data {
         ready: impl FnOnce() + Send + 'static,
     ) -> io::Result<Receiver<StartError>> {
         let (outcome, failed) = bounded(1);
-        let (to_saver, pieces) = unbounded();
-        let _ = (link, pieces);
+        let mut saver = Saver::new(SaverSetup {
+            disk: self.disk.clone(),
+            net: shared.net.clone(),
+            status: self.status.clone(),
+            keeper: link.keeper().clone(),
+        });
+        let pieces = self.inboxes.saver.clone();
+        thread::Builder::new()
+            .name("saver".into())
+            .spawn(move || pieces.iter().for_each(|message| saver.handle(message)))?;
+        let to_saver = link.saver().clone();
         thread::Builder::new().name("keeper".into()).spawn(move || match self.start(&shared, to_saver) {
             Ok(keeper) => {
                 ready();
@@ -134,7 +145,7 @@ impl Data {
         Ok(recovered)
     }
 
-    /// Runs until nobody is left who could have something to keep.
+    /// Runs until the process ends: the saver, which waits for it, may tell it something at any time.
     fn run_keeper(&self, mut keeper: Keeper, shared: &Shared) {
         let mut was_open = true;
         loop {
@@ -145,10 +156,10 @@ impl Data {
             }
             was_open = is_open;
             let message = match next {
-                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => self.inboxes.keeper.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(moment) => {
                     let ms = moment.saturating_sub(shared.now_ms());
-                    self.inbox.recv_timeout(Duration::from_millis(ms))
+                    self.inboxes.keeper.recv_timeout(Duration::from_millis(ms))
                 }
             };
             match message {
@@ -156,7 +167,7 @@ impl Data {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while let Ok(message) = self.inbox.try_recv() {
+            while let Ok(message) = self.inboxes.keeper.try_recv() {
                 keeper.handle(message, shared.now_ms());
             }
         }

@@ -35,7 +35,7 @@ use self::log::{Log, Mode};
 use self::markers::{Markers, Whole};
 use self::saves::{Answer, Answers, Asker, Saves};
 use super::status::{End, Figures};
-use super::{Disk, Marker, Status, ToKeeper, ToSaver};
+use super::{Disk, Marker, Status, ToKeeper, ToSaver, words_of};
 use crate::config::{Config, Fsync};
 use crate::engine::Net;
 use crate::engine::mail::{Late, Mail};
@@ -282,7 +282,7 @@ impl Keeper {
         if durable > before {
             self.status.set_durable(durable);
             if before < self.held_until {
-                (0..self.net.workers()).for_each(|worker| self.net.wake(worker));
+                self.wake_workers();
             }
         }
     }
@@ -319,7 +319,17 @@ impl Keeper {
             None if self.saves.refuses_writes(&self.config) => Some(SAVES_FAIL.to_owned()),
             None => None,
         };
-        self.status.refuse_writes(text);
+        if text.is_some() != self.status.refuses_writes() {
+            self.status.refuse_writes(text);
+            // Those who wait until there is less to write need not wait for that.
+            self.wake_workers();
+        } else {
+            self.status.refuse_writes(text);
+        }
+    }
+
+    fn wake_workers(&self) {
+        (0..self.net.workers()).for_each(|worker| self.net.wake(worker));
     }
 
     // ---- snapshots ----
@@ -411,7 +421,7 @@ impl Keeper {
     fn end_snapshot(&mut self, snapshot: u64) {
         self.answers.append(&mut self.saves.end(None, self.now));
         self.status.abort(snapshot);
-        (0..self.net.workers()).for_each(|worker| self.net.wake(worker));
+        self.wake_workers();
         self.refuse();
     }
 
@@ -492,15 +502,6 @@ const SAVES_FAIL: &str = "MISCONF Redis is configured to save RDB snapshots, but
      Commands that may modify the data set are disabled, because this instance is configured to report errors during writes \
      if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
      error.";
-
-/// The error in the words of the system, without the number that the library adds.
-fn words_of(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error ") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
-    }
-}
 
 #[cfg(test)]
 mod tests;

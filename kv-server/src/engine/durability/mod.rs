@@ -29,6 +29,7 @@ mod disk;
 mod keeper;
 mod load;
 pub mod recover;
+mod saver;
 mod status;
 #[cfg(any(test, feature = "faults"))]
 pub mod testing;
@@ -36,13 +37,15 @@ pub mod testing;
 pub use disk::{Disk, DiskFile};
 pub use keeper::{Keeper, KeeperSetup, Loaded, MANIFEST};
 pub use load::Load;
-pub use status::{End, Figures, Status};
+pub use saver::{Saver, SaverSetup};
+pub use status::{End, Figures, Queued, Status};
 
 use super::mail::Dest;
 use crate::config::Config;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kv_core::resp::Proto;
-use kv_core::store::{Shard, UnixMs};
+use kv_core::store::{Piece, Shard, UnixMs};
+use std::io;
 use std::sync::Arc;
 
 /// The end of an epoch.
@@ -114,21 +117,31 @@ pub enum ToKeeper {
 pub enum ToSaver {
     /// A snapshot of so many shards begins at the end of `epoch`. Pieces of it follow, and of no other.
     Begin { snapshot: u64, epoch: u64, shards: usize, now: UnixMs, compress: bool },
+    /// What a shard had to save since the last time. `queued` is what [`Status::queue`] was told of them.
+    Pieces { snapshot: u64, shard: usize, pieces: Vec<Piece>, queued: Queued, is_last: bool },
     /// What there is of a snapshot is not wanted any more.
     Abort { snapshot: u64 },
 }
 
-/// What a worker knows of the keeper.
+/// What a worker knows of the keeper and the saver.
+#[derive(Clone)]
 pub struct Link {
     keeper: Sender<ToKeeper>,
+    saver: Sender<ToSaver>,
     status: Arc<Status>,
 }
 
+/// The other ends of a [`Link`].
+pub struct Inboxes {
+    pub keeper: Receiver<ToKeeper>,
+    pub saver: Receiver<ToSaver>,
+}
+
 impl Link {
-    /// A link, and the keeper's end of it.
-    pub fn new(status: Arc<Status>) -> (Link, Receiver<ToKeeper>) {
-        let (keeper, inbox) = unbounded();
-        (Link { keeper, status }, inbox)
+    /// A link, and the ends of keeper and saver.
+    pub fn new(status: Arc<Status>) -> (Link, Inboxes) {
+        let ((keeper, to_keeper), (saver, to_saver)) = (unbounded(), unbounded());
+        (Link { keeper, saver, status }, Inboxes { keeper: to_keeper, saver: to_saver })
     }
 
     /// A link to nobody: nothing is kept.
@@ -138,6 +151,21 @@ impl Link {
 
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    pub fn keeper(&self) -> &Sender<ToKeeper> {
+        &self.keeper
+    }
+
+    pub fn saver(&self) -> &Sender<ToSaver> {
+        &self.saver
+    }
+
+    /// Hands the saver what a shard had to save.
+    pub fn save(&self, snapshot: u64, shard: usize, pieces: Vec<Piece>, is_last: bool) {
+        let queued = Queued::of(&pieces);
+        self.status.queue(queued);
+        let _ = self.saver.send(ToSaver::Pieces { snapshot, shard, pieces, queued, is_last });
     }
 
     /// Tells the keeper; at the end of the server there may be none any more, and nobody waits for it.
@@ -162,8 +190,11 @@ impl Link {
     }
 }
 
-impl Clone for Link {
-    fn clone(&self) -> Link {
-        Link { keeper: self.keeper.clone(), status: self.status.clone() }
+/// The error in the words of the system, without the number that the library adds.
+fn words_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }

@@ -1,19 +1,50 @@
 //! What keeper, saver and workers let each other know without a message.
 
 use super::Load;
-use kv_core::store::UnixMs;
+use kv_core::store::{Piece, UnixMs};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a snapshot that may wait for the disk: a shard walks no further while there are more.
-const SAVER_QUEUE_BYTES: usize = 32 << 20;
+const QUEUE_BYTES: usize = 32 << 20;
+/// Bytes that a shard's log may have grown to at the end of a turn; while one is longer, nobody is read from.
+const LOG_BYTES: usize = 64 << 20;
+
+/// What pieces of a snapshot count while they wait to be written. The table of a flushed database counts nothing: it is
+/// memory that the shard has had anyway, and nobody could wait until it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// What was serialised, and lies in memory besides the values themselves.
+    copied: usize,
+    all: usize,
+}
+
+impl Queued {
+    pub fn of(pieces: &[Piece]) -> Queued {
+        let mut queued = Queued::default();
+        for piece in pieces {
+            match piece {
+                Piece::Records { .. } => {
+                    queued.copied += piece.bytes();
+                    queued.all += piece.bytes();
+                }
+                Piece::Value { .. } => queued.all += piece.bytes(),
+                Piece::Table(_) => {}
+            }
+        }
+        queued
+    }
+}
 
 #[derive(Default)]
 pub struct Status {
     durable: AtomicU64,
     marker_wanted: AtomicBool,
     change_awaited: AtomicBool,
-    saver_bytes: AtomicUsize,
+    queue_bytes: AtomicUsize,
+    copied_bytes: AtomicUsize,
+    /// Shards whose log is too long.
+    long_logs: AtomicUsize,
     aborted: AtomicU64,
     writes_refused: AtomicBool,
     refusal: Mutex<String>,
@@ -146,22 +177,51 @@ impl Status {
     }
 
     /// Bytes of a snapshot that were handed to the saver and are not written yet.
-    pub fn saver_bytes(&self) -> usize {
-        self.saver_bytes.load(Ordering::Relaxed)
+    pub fn queue_bytes(&self) -> usize {
+        self.queue_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether shards should walk no further for the moment.
-    pub fn is_saver_full(&self) -> bool {
-        self.saver_bytes() >= SAVER_QUEUE_BYTES
+    #[inline]
+    pub fn is_queue_full(&self) -> bool {
+        self.queue_bytes() >= QUEUE_BYTES
     }
 
-    pub fn add_saver_bytes(&self, bytes: usize) {
-        self.saver_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Whether nothing more should be read for the moment: what writes would leave behind comes faster than it can be written.
+    /// While writes are refused, they leave nothing.
+    #[inline]
+    pub fn is_overfull(&self) -> bool {
+        (self.copied_bytes.load(Ordering::Relaxed) >= 2 * QUEUE_BYTES || self.long_logs.load(Ordering::Relaxed) > 0)
+            && !self.refuses_writes()
     }
 
-    /// Only the saver; it wakes the workers after.
-    pub fn sub_saver_bytes(&self, bytes: usize) {
-        self.saver_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// Pieces are on their way to the saver.
+    pub(super) fn queue(&self, queued: Queued) {
+        self.queue_bytes.fetch_add(queued.all, Ordering::Relaxed);
+        self.copied_bytes.fetch_add(queued.copied, Ordering::Relaxed);
+    }
+
+    /// Only the saver: they have been written, or are not wanted any more. Whether workers may have waited for that; they are to
+    /// be woken then.
+    pub(super) fn unqueue(&self, queued: Queued) -> bool {
+        let all = self.queue_bytes.fetch_sub(queued.all, Ordering::SeqCst);
+        let copied = self.copied_bytes.fetch_sub(queued.copied, Ordering::SeqCst);
+        let drains = |before: usize, by: usize, limit: usize| before >= limit && before - by < limit;
+        drains(all, queued.all, QUEUE_BYTES) || drains(copied, queued.copied, 2 * QUEUE_BYTES)
+    }
+
+    /// Whether a shard's log of so many bytes holds up everybody.
+    pub(in super::super) fn is_too_long(bytes: usize) -> bool {
+        bytes >= LOG_BYTES
+    }
+
+    pub(in super::super) fn log_is_long(&self) {
+        self.long_logs.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A log that was too long has been taken. Whether there is none left, and workers are to be woken.
+    pub(in super::super) fn long_log_is_taken(&self) -> bool {
+        self.long_logs.fetch_sub(1, Ordering::SeqCst) == 1
     }
 
     /// Whether writes are refused, since they could not be kept.

@@ -31,9 +31,10 @@ pub enum Rest {
 }
 
 impl Worker {
-    /// Expiry, slices of walks, limits of connections, figures for INFO. What is to be freed goes into `garbage`; it may
+    /// Expiry, slices of walks and snapshots, limits of connections, figures for INFO. What is to be freed goes into `garbage`; it may
     /// be dropped on any thread.
     pub fn duties(&mut self, garbage: &mut Vec<Garbage>) {
+        self.walk_for_snapshot();
         if let Some(shard) = self.shard.as_mut() {
             let mut budget = EXPIRE_BUDGET;
             // Nothing follows from an expiry yet but the shard's own count.
@@ -70,7 +71,7 @@ impl Worker {
         if self.shard.is_some() && !self.queue.is_empty() {
             return Rest::Yield;
         }
-        if !self.walks.is_empty() && self.shard.is_some() {
+        if !self.walks.is_empty() && self.shard.is_some() || self.may_walk() {
             return Rest::None;
         }
         let mut until = self.shard.as_ref().and_then(|s| s.next_due());

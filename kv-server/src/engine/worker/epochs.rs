@@ -1,8 +1,12 @@
-//! What a worker does for the log: it passes markers, asks for them, and holds output back until it is durable.
+//! What a worker does for the log and for snapshots: it passes markers, asks for them, holds output back until it is durable,
+//! and walks its shard.
 
-use super::super::durability::{Marker, ToKeeper};
+use super::super::durability::{Marker, Status, ToKeeper};
 use super::{ConnId, Worker};
 use kv_core::store::Shard;
+
+/// How much of a shard is saved in a turn, as `Shard::step_snapshot` counts: some 300 us.
+const WALK_BUDGET: usize = 150_000;
 
 /// Where a worker stands between two markers.
 pub(super) struct Epochs {
@@ -16,6 +20,12 @@ pub(super) struct Epochs {
     durable: u64,
     /// The writes of the shard that the keeper may know of.
     dirty: u64,
+    /// The snapshot that the shard has not handed over completely.
+    snapshot: Option<u64>,
+    /// The shard's log is so long that nobody is read from.
+    is_log_long: bool,
+    /// Connections were not read from, since too much waits for the disk.
+    is_input_held: bool,
     /// A marker for the next turn that is published (worker 0).
     to_publish: Option<Marker>,
 }
@@ -23,7 +33,17 @@ pub(super) struct Epochs {
 impl Epochs {
     /// After `last`, the marker that ended the last epoch.
     pub fn after(last: Marker) -> Epochs {
-        Epochs { open: last.epoch + 1, hold: last.hold, held: Vec::new(), durable: 0, dirty: 0, to_publish: None }
+        Epochs {
+            open: last.epoch + 1,
+            hold: last.hold,
+            held: Vec::new(),
+            durable: 0,
+            dirty: 0,
+            snapshot: None,
+            is_log_long: false,
+            is_input_held: false,
+            to_publish: None,
+        }
     }
 }
 
@@ -59,6 +79,13 @@ impl Worker {
             now: self.now,
         };
         shard.log.on = marker.log;
+        if marker.snapshot.is_some() {
+            shard.begin_snapshot(self.now);
+            self.epochs.snapshot = marker.snapshot;
+        }
+        if std::mem::take(&mut self.epochs.is_log_long) && self.link.status().long_log_is_taken() {
+            (0..self.net.workers()).for_each(|worker| self.net.wake(worker));
+        }
         self.epochs.open = marker.epoch + 1;
         self.epochs.hold = marker.hold;
         self.link.tell(passed);
@@ -88,6 +115,10 @@ impl Worker {
         if let Some(shard) = &self.shard {
             if !shard.log.is_empty() {
                 self.link.want_marker();
+                if !self.epochs.is_log_long && Status::is_too_long(shard.log.len()) {
+                    self.epochs.is_log_long = true;
+                    self.link.status().log_is_long();
+                }
             }
             if shard.dirty != self.epochs.dirty {
                 self.epochs.dirty = shard.dirty;
@@ -146,5 +177,51 @@ impl Worker {
     /// Whether something has become durable that output waits for.
     pub(super) fn may_release(&self) -> bool {
         !self.epochs.held.is_empty() && self.link.status().durable() != self.epochs.durable
+    }
+
+    /// Walks a part of the shard for the snapshot under way, if it is here, and hands over what was saved.
+    pub(super) fn walk_for_snapshot(&mut self) {
+        let Some(shard) = self.shard.as_mut() else { return };
+        let Some(snapshot) = self.epochs.snapshot else {
+            if shard.wants_step() {
+                shard.step_snapshot(WALK_BUDGET);
+            }
+            return;
+        };
+        let status = self.link.status();
+        if status.aborted() >= snapshot {
+            self.epochs.snapshot = None;
+            return shard.abort_snapshot();
+        }
+        let is_over = !status.is_queue_full() && shard.step_snapshot(WALK_BUDGET);
+        let pieces = shard.take_pieces();
+        if is_over || !pieces.is_empty() {
+            self.link.save(snapshot, self.id, pieces, is_over);
+        }
+        if is_over {
+            self.epochs.snapshot = None;
+        }
+    }
+
+    /// Whether nobody is read from for the moment, since too much waits for the disk.
+    #[inline]
+    pub(super) fn holds_input(&mut self) -> bool {
+        self.epochs.is_input_held = self.link.status().is_overfull();
+        self.epochs.is_input_held
+    }
+
+    /// Whether that is over.
+    pub(super) fn may_take_input(&self) -> bool {
+        self.epochs.is_input_held && !self.link.status().is_overfull()
+    }
+
+    /// Whether `walk_for_snapshot` has something to do now.
+    pub(super) fn may_walk(&self) -> bool {
+        let status = self.link.status();
+        match (&self.shard, self.epochs.snapshot) {
+            (None, _) => false,
+            (Some(shard), None) => shard.wants_step(),
+            (Some(_), Some(snapshot)) => !status.is_queue_full() || status.aborted() >= snapshot,
+        }
     }
 }
