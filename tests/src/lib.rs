@@ -9,6 +9,7 @@ pub mod redis;
 pub mod requests;
 pub mod samples;
 pub mod script;
+pub mod shown;
 
 use std::io::{self, Write};
 

@@ -4,6 +4,9 @@
 //! other on a store without shards), none stands before one that had ended when it began (strict serializability), and
 //! those of one session stand in the session's order, even where they were pipelined.
 //!
+//! A history may end in a crash: commands without a reply have happened or not, and what is left after it must be explained,
+//! too: by all that was answered, or by everything up to some moment.
+//!
 //! The search tries the commands that may come next, remembers which sets of commands have failed in which state, and
 //! takes a command that only reads at once: whatever follows, it is as good there as later.
 
@@ -18,7 +21,7 @@ pub struct Operation {
     pub command: Command,
     /// When its last byte was handed to the engine.
     pub begin: u64,
-    /// When its reply had left the engine.
+    /// When its reply had left the engine; `u64::MAX`: it was not answered, and may have happened or not.
     pub end: u64,
     pub reply: Value,
 }
@@ -33,16 +36,42 @@ impl History {
     /// Whether there is such an order. Operations of one session stand in the session's order in the list.
     pub fn is_explained(&self) -> bool {
         assert!(self.operations.len() <= 32, "the search is for small histories");
+        self.search(Goal::All, &vec![None; self.names.len()])
+    }
+
+    /// Whether `after` is what a crash may leave that loses nothing anybody was told: there is an order of all that was answered,
+    /// and perhaps of some that was not, that leads from `before` to it.
+    pub fn leads_to(&self, before: &State, after: &State) -> bool {
+        self.search(Goal::AllAnd(after), before)
+    }
+
+    /// Whether `after` is what a crash may leave that loses everything from some moment on.
+    pub fn comes_by(&self, before: &State, after: &State) -> bool {
+        self.search(Goal::Some(after), before)
+    }
+
+    fn search(&self, goal: Goal<'_>, state: &State) -> bool {
         let before = (0..self.operations.len())
             .map(|i| (0..i).rev().find(|&j| self.operations[j].session == self.operations[i].session))
             .collect();
-        let mut search = Search { operations: &self.operations, before, failed: HashSet::new() };
-        search.goes_on(0, vec![None; self.names.len()])
+        Search { operations: &self.operations, goal, before, failed: HashSet::new() }.goes_on(0, state.clone())
     }
+}
+
+/// Where a search has arrived.
+#[derive(Clone, Copy)]
+enum Goal<'a> {
+    /// When all that was answered has happened.
+    All,
+    /// When besides this is the state.
+    AllAnd(&'a State),
+    /// When this is the state.
+    Some(&'a State),
 }
 
 struct Search<'a> {
     operations: &'a [Operation],
+    goal: Goal<'a>,
     /// The operation before in the same session.
     before: Vec<Option<usize>>,
     failed: HashSet<(u32, State)>,
@@ -52,7 +81,15 @@ impl Search<'_> {
     fn goes_on(&mut self, done: u32, state: State) -> bool {
         let is_done = |i: usize| done & (1 << i) != 0;
         let left = || (0..self.operations.len()).filter(|&i| !is_done(i));
-        let Some(horizon) = left().map(|i| self.operations[i].end).min() else { return true };
+        let horizon = left().map(|i| self.operations[i].end).min().unwrap_or(u64::MAX);
+        let has_arrived = match self.goal {
+            Goal::All => horizon == u64::MAX,
+            Goal::AllAnd(after) => horizon == u64::MAX && state == *after,
+            Goal::Some(after) => state == *after,
+        };
+        if has_arrived {
+            return true;
+        }
         if self.failed.contains(&(done, state.clone())) {
             return false;
         }
@@ -60,10 +97,11 @@ impl Search<'_> {
         let mut ways = Vec::new();
         for i in next {
             let mut after = state.clone();
-            if self.operations[i].command.apply(&mut after) != self.operations[i].reply {
+            let is_answered = self.operations[i].end < u64::MAX;
+            if self.operations[i].command.apply(&mut after) != self.operations[i].reply && is_answered {
                 continue;
             }
-            if self.operations[i].command.only_reads() {
+            if self.operations[i].command.only_reads() && is_answered {
                 ways = vec![(i, after)];
                 break;
             }

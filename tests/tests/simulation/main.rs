@@ -6,11 +6,14 @@
 //! - [`small`]: few commands under hostile schedules, each history checked by the search.
 //! - [`crowd`]: many sessions that come and go, checked by what must hold in any order.
 //! - [`expiry`]: keys vanish on time.
+//! - [`durability`]: a disk that fails and machines that stop, each time with what must be left.
 //!
-//! `KV_SIM_SEEDS` sets how many seeds are tried, `KV_SIM_FIRST` the first of them; `KV_SIM_CROWDS` likewise how many crowds.
+//! `KV_SIM_SEEDS` sets how many seeds are tried, `KV_SIM_FIRST` the first of them; `KV_SIM_CROWDS` likewise how many crowds,
+//! `KV_SIM_CRASHES` how many stories of crashes.
 
 mod command;
 mod crowd;
+mod durability;
 mod expiry;
 mod history;
 mod outbox;

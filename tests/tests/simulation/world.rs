@@ -3,11 +3,16 @@
 //! Who may do what when is the caller's choice: [`World::step`] takes one worker one step on, [`World::feed`] lets bytes
 //! arrive. The order of the steps within a turn is the one `io` keeps, or a broken one.
 
+use crossbeam_channel::Receiver;
 use kv_core::store::{Garbage, KeyHasher, Shard};
 use kv_core::structs::random::Random;
 use kv_server::config::Config;
-use kv_server::engine::durability::{Link, Marker};
+use kv_server::engine::durability::testing::TestDisk;
+use kv_server::engine::durability::{
+    Keeper, KeeperSetup, Link, Loaded, Marker, Observer, Saver, SaverSetup, Status, ToKeeper, ToSaver,
+};
 use kv_server::engine::host::{Process, ShutDown, System};
+use kv_server::engine::mail::Mail;
 use kv_server::engine::net::NeverAsleep;
 use kv_server::engine::worker::Rest;
 use kv_server::engine::{ConnId, Faults, Net, Publish, Session, Setup, Wake, Worker};
@@ -105,8 +110,33 @@ impl Peer {
     }
 }
 
+/// Keeper and saver, and what they have not been told yet.
+struct Keeping {
+    keeper: Keeper,
+    inbox: Receiver<ToKeeper>,
+    /// It was told something since it worked last.
+    is_told: bool,
+    next: Option<u64>,
+    /// How often it has wanted to be called again at once.
+    hurries: u32,
+    saver: Saver,
+    pieces: Receiver<ToSaver>,
+}
+
+/// What a world that keeps its data begins with.
+pub struct Data {
+    pub disk: TestDisk,
+    pub config: Config,
+    pub loaded: Loaded,
+    pub shards: Vec<Box<Shard>>,
+    pub observer: Observer,
+    pub now_us: u64,
+}
+
 pub struct World {
     stations: Vec<Station>,
+    keeping: Option<Keeping>,
+    pub link: Link,
     pub peers: Vec<Peer>,
     pub hasher: Arc<KeyHasher>,
     pub now_us: u64,
@@ -115,31 +145,90 @@ pub struct World {
 }
 
 /// Some moment in 2023.
-const BEGINNING_US: u64 = 1_700_000_000_000_000;
+pub const BEGINNING_US: u64 = 1_700_000_000_000_000;
 
 impl World {
+    /// A world that keeps nothing.
     pub fn new(workers: usize, order: Order, faults: Faults, random: &mut Random) -> World {
-        let wakers = (0..workers).map(|_| Box::new(NeverAsleep) as Box<dyn Wake>).collect();
         let config = Config { databases: 1, ..Config::default() };
-        let (net, mailboxes) = Net::with_faults(wakers, config.databases as usize, faults);
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&random.next_u64().to_le_bytes());
         let hasher = Arc::new(KeyHasher::new(seed));
+        let shards = (0..workers)
+            .map(|id| Box::new(Shard::new(id, config.databases as usize, hasher.clone(), random.next_u64())))
+            .collect();
+        let (net, mailboxes) = net(workers, &config, faults);
+        World::of(order, net, mailboxes, Link::to_nobody(), shards, &config, Marker::NEVER, BEGINNING_US, random)
+    }
+
+    /// A world that keeps its data on a disk.
+    pub fn keeping(data: Data, faults: Faults, random: &mut Random) -> World {
+        let Data { disk, config, loaded, shards, observer, now_us } = data;
+        let (net, mailboxes) = net(shards.len(), &config, faults);
+        let status = Arc::new(Status::default());
+        let (mut link, inboxes) = Link::new(status.clone());
+        link.observer = Some(observer);
+        let last = loaded.marker(&config);
+        let saver = SaverSetup {
+            disk: Arc::new(disk.clone()),
+            net: net.clone(),
+            status: status.clone(),
+            keeper: link.keeper().clone(),
+        };
+        let keeper = KeeperSetup {
+            disk: Arc::new(disk),
+            net: net.clone(),
+            status,
+            saver: link.saver().clone(),
+            config: Box::new(config.clone()),
+            loaded,
+            seed: random.next_u64(),
+            report: Box::new(|_| {}),
+            now: now_us / 1000,
+        };
+        let keeping = Keeping {
+            keeper: Keeper::new(keeper),
+            inbox: inboxes.keeper,
+            is_told: true,
+            next: None,
+            hurries: 0,
+            saver: Saver::new(saver),
+            pieces: inboxes.saver,
+        };
+        let order = Order::AsDesigned;
+        let mut world = World::of(order, net, mailboxes, link, shards, &config, last, now_us, random);
+        world.keeping = Some(keeping);
+        world
+    }
+
+    #[allow(clippy::too_many_arguments)] // both kinds of worlds are made of these
+    fn of(
+        order: Order,
+        net: Arc<Net>,
+        mailboxes: Vec<Receiver<Mail>>,
+        link: Link,
+        shards: Vec<Box<Shard>>,
+        config: &Config,
+        last: Marker,
+        now_us: u64,
+        random: &mut Random,
+    ) -> World {
+        let hasher = shards[0].hasher.clone();
         let system: Arc<dyn System> = Arc::new(NoMachine);
         let stations = mailboxes
             .into_iter()
-            .enumerate()
-            .map(|(id, mailbox)| Station {
+            .zip(shards)
+            .map(|(mailbox, shard)| Station {
                 worker: Worker::new(Setup {
                     net: net.clone(),
                     mailbox,
-                    shard: Box::new(Shard::new(id, config.databases as usize, hasher.clone(), random.next_u64())),
+                    shard,
                     config: config.clone(),
                     system: system.clone(),
-                    link: Link::to_nobody(),
-                    last: Marker::NEVER,
+                    link: link.clone(),
+                    last,
                     seed: random.next_u64(),
-                    now_us: BEGINNING_US,
+                    now_us,
                 }),
                 stage: Stage::Between,
                 stirred: false,
@@ -148,7 +237,45 @@ impl World {
                 peers: Vec::new(),
             })
             .collect();
-        World { stations, peers: Vec::new(), hasher, now_us: BEGINNING_US, order, net }
+        World { stations, keeping: None, link, peers: Vec::new(), hasher, now_us, order, net }
+    }
+
+    /// Whether the keeper has something to do.
+    pub fn keeper_has_work(&self) -> bool {
+        let now = self.now_ms();
+        self.keeping
+            .as_ref()
+            .is_some_and(|k| k.is_told || !k.inbox.is_empty() || k.next.is_some_and(|moment| moment <= now))
+    }
+
+    /// The keeper takes a message, or works.
+    pub fn step_keeper(&mut self, random: &mut Random) {
+        let now = self.now_ms();
+        let k = self.keeping.as_mut().expect("the world keeps its data");
+        match if k.is_told && random.one_in(3) { None } else { k.inbox.try_recv().ok() } {
+            Some(message) => {
+                k.is_told = true;
+                k.keeper.handle(message, now);
+            }
+            None => {
+                k.is_told = false;
+                k.next = k.keeper.work(now);
+                k.hurries = if k.next.is_some_and(|next| next <= now) { k.hurries + 1 } else { 0 };
+                assert!(k.hurries < 3, "the keeper wants to be called all the time");
+            }
+        }
+    }
+
+    pub fn saver_has_work(&self) -> bool {
+        self.keeping.as_ref().is_some_and(|k| !k.pieces.is_empty())
+    }
+
+    /// The saver takes a message.
+    pub fn step_saver(&mut self) {
+        let k = self.keeping.as_mut().expect("the world keeps its data");
+        if let Ok(message) = k.pieces.try_recv() {
+            k.saver.handle(message);
+        }
     }
 
     pub fn workers(&self) -> usize {
@@ -244,7 +371,7 @@ impl World {
             Rest::Until(moment) => Some(moment),
             Rest::None | Rest::Yield | Rest::Forever => None,
         });
-        moments.min()
+        moments.chain(self.keeping.as_ref().and_then(|k| k.next)).min()
     }
 
     /// One step of a worker's turn.
@@ -339,4 +466,10 @@ impl World {
             station.stirred = true;
         }
     }
+}
+
+/// What workers share, with the mailbox of each.
+fn net(workers: usize, config: &Config, faults: Faults) -> (Arc<Net>, Vec<Receiver<Mail>>) {
+    let wakers = (0..workers).map(|_| Box::new(NeverAsleep) as Box<dyn Wake>).collect();
+    Net::with_faults(wakers, config.databases as usize, faults)
 }

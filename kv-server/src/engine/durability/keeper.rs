@@ -130,8 +130,10 @@ impl Keeper {
         status.set_durable(loaded.epoch);
         let files = Files::new(disk, loaded.manifest);
         files.remove_leftovers_of_a_crash();
+        let mut log = Log::new(marker.log, shards, loaded.epoch, Random::new(seed), now);
+        log.secure_past(&files);
         let keeper = Keeper {
-            log: Log::new(marker.log, shards, loaded.epoch, Random::new(seed), now),
+            log,
             markers: Markers::new(marker, shards),
             saves: Saves::new(now),
             files,
@@ -204,12 +206,13 @@ impl Keeper {
         } else if self.held_until == u64::MAX {
             self.held_until = marker.epoch;
         }
-        if marker.snapshot.is_some() {
+        let mut has_begun = false;
+        if let Some(snapshot) = marker.snapshot {
             self.log.cut_after(marker.epoch);
-            self.answers.append(&mut self.saves.begun(dirty));
+            has_begun = self.saves.begun(snapshot, dirty, &mut self.answers);
         }
         match (marker.log, self.log.mode()) {
-            (true, Mode::Off) => self.log.start(),
+            (true, Mode::Off) if has_begun => self.log.start(),
             (false, Mode::Starting | Mode::On) => self.stop_log(),
             _ => {}
         }
@@ -382,6 +385,9 @@ impl Keeper {
         match self.files.name_base(Base { number: snapshot, epoch, bytes }, self.log.unnamed()) {
             Ok(()) => {
                 self.log.goes_on_from(epoch);
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.try_at = self.now;
+                }
                 self.files.count_closed(self.log.open_number());
                 let open = self.log.open_number();
                 self.files.remove_leftovers(|kind, number| kind == Kind::Segment && Some(number) == open);
@@ -433,11 +439,11 @@ impl Keeper {
         if self.markers.is_under_way() || self.markers.last().epoch < epoch {
             return;
         }
-        if let Some(trouble) = &self.trouble {
+        let is_saved = self.saves.running().is_none_or(|running| Some(running.number) != snapshot);
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| is_saved || !self.log.needs_snapshot()) {
             let text = format!("the log cannot be written: {}", trouble.text);
             return self.fail_stop(&text);
         }
-        let is_saved = self.saves.running().is_none_or(|running| Some(running.number) != snapshot);
         if is_saved && !self.log.has_unsynced() {
             self.status.set_end(End::Kept);
             self.stop = None;

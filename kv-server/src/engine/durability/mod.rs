@@ -123,12 +123,18 @@ pub enum ToSaver {
     Abort { snapshot: u64 },
 }
 
+/// Is shown each shard at each marker, before anything behind it is done.
+#[cfg(feature = "faults")]
+pub type Observer = Arc<dyn Fn(Marker, &Shard) + Send + Sync>;
+
 /// What a worker knows of the keeper and the saver.
 #[derive(Clone)]
 pub struct Link {
     keeper: Sender<ToKeeper>,
     saver: Sender<ToSaver>,
     status: Arc<Status>,
+    #[cfg(feature = "faults")]
+    pub observer: Option<Observer>,
 }
 
 /// The other ends of a [`Link`].
@@ -141,7 +147,14 @@ impl Link {
     /// A link, and the ends of keeper and saver.
     pub fn new(status: Arc<Status>) -> (Link, Inboxes) {
         let ((keeper, to_keeper), (saver, to_saver)) = (unbounded(), unbounded());
-        (Link { keeper, saver, status }, Inboxes { keeper: to_keeper, saver: to_saver })
+        let link = Link {
+            keeper,
+            saver,
+            status,
+            #[cfg(feature = "faults")]
+            observer: None,
+        };
+        (link, Inboxes { keeper: to_keeper, saver: to_saver })
     }
 
     /// A link to nobody: nothing is kept.

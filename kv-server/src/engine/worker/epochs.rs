@@ -71,6 +71,10 @@ impl Worker {
     /// Ends an epoch of this worker's shard, which is here.
     pub(super) fn pass(&mut self, marker: Marker) {
         let shard = self.shard.as_mut().expect("batches run only while the shard is here");
+        #[cfg(feature = "faults")]
+        if let Some(observer) = &self.link.observer {
+            observer(marker, shard);
+        }
         let passed = ToKeeper::Passed {
             epoch: marker.epoch,
             shard: self.id,
@@ -136,6 +140,10 @@ impl Worker {
                 let epoch = c.shows;
                 if epoch > durable {
                     c.output.hold(epoch);
+                    // Nothing may be logged in it, if a shard was away that came back as it was: its end is waited for all the same.
+                    if epoch >= self.epochs.open {
+                        self.link.want_marker();
+                    }
                     if !c.in_held {
                         c.in_held = true;
                         self.epochs.held.push(id);

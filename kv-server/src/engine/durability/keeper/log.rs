@@ -13,6 +13,7 @@
 //! sides of it, so that those in front can go when the snapshot is whole.
 
 use super::super::disk::DiskFile;
+use super::super::words_of;
 use super::files::Files;
 use super::markers::Sections;
 use crate::config::Fsync;
@@ -49,6 +50,14 @@ struct Open {
     bytes: u64,
 }
 
+/// Epochs may be missing on the disk and are not in memory. Only a snapshot helps; until there is one nothing is written
+/// behind them, where it would be worth nothing.
+struct Doubt {
+    /// The last of them.
+    epoch: u64,
+    why: String,
+}
+
 pub(super) struct Log {
     mode: Mode,
     shards: usize,
@@ -69,12 +78,9 @@ pub(super) struct Log {
     cut: u64,
     last_sync: UnixMs,
     unsynced_since: Option<UnixMs>,
-    /// Segments from before this run are known to be on the disk.
-    is_past_safe: bool,
     /// Epochs that are written, are not in memory any more, and are not synced (`appendfsync no`): up to this one.
     loose: Option<u64>,
-    /// Epochs up to this one may be missing on the disk and are not in memory: only a snapshot helps.
-    doubt: Option<u64>,
+    doubt: Option<Doubt>,
     random: Random,
     pub syncs: u64,
     pub delayed_syncs: u64,
@@ -98,12 +104,23 @@ impl Log {
             cut: 0,
             last_sync: now.saturating_sub(SYNC_EVERY_MS),
             unsynced_since: None,
-            is_past_safe: false,
             loose: None,
             doubt: None,
             random,
             syncs: 0,
             delayed_syncs: 0,
+        }
+    }
+
+    /// Makes safe what was loaded: it may only have been read from the system's memory, and whoever is shown it, or builds on it,
+    /// takes it for kept.
+    pub fn secure_past(&mut self, files: &Files) {
+        if self.mode == Mode::Off {
+            return;
+        }
+        match files.manifest().segments.iter().try_for_each(|segment| files.sync_segment(segment.number)) {
+            Ok(()) => self.synced = self.before,
+            Err(error) => self.doubt = Some(Doubt { epoch: self.before, why: words_of(&error) }),
         }
     }
 
@@ -174,7 +191,10 @@ impl Log {
     ///
     /// Errors: the segment is given up. Another call goes on in a new one.
     pub fn keep(&mut self, files: &mut Files, fsync: Fsync, all: bool, now: UnixMs) -> io::Result<()> {
-        self.write(files, now).inspect_err(|_| self.give_up(files))?;
+        if let Some(doubt) = self.doubt.as_ref().filter(|_| self.mode == Mode::On) {
+            return Err(io::Error::other(doubt.why.clone()));
+        }
+        self.write(files, now).inspect_err(|error| self.give_up(files, error))?;
         if self.has_unsynced() {
             self.unsynced_since.get_or_insert(now);
         }
@@ -224,15 +244,6 @@ impl Log {
 
     /// Begins a segment behind epoch `before`.
     fn begin(&mut self, files: &mut Files, before: u64) -> io::Result<()> {
-        if self.mode == Mode::On && !self.is_past_safe {
-            // What was loaded may never have been synced: it has only been read from the system's memory.
-            self.is_past_safe = true;
-            let synced = files.manifest().segments.iter().try_for_each(|segment| files.sync_segment(segment.number));
-            match synced {
-                Ok(()) => self.synced = self.synced.max(before),
-                Err(_) => self.doubt = Some(before),
-            }
-        }
         // A cut keeps what stands in front of it and behind it apart also where nothing was logged in between.
         let first_epoch = before.max(if self.pending[self.written].epoch > self.cut { self.cut } else { 0 }) + 1;
         let id = self.random.next_u64();
@@ -263,10 +274,10 @@ impl Log {
             self.syncs += 1;
             if let Err(error) = open.file.sync() {
                 // Nobody knows which bytes are on the disk, and no later sync would tell.
-                if let Some(loose) = self.loose.take() {
-                    self.doubt = Some(loose);
+                if let Some(epoch) = self.loose.take() {
+                    self.doubt = Some(Doubt { epoch, why: words_of(&error) });
                 }
-                self.give_up(files);
+                self.give_up(files, &error);
                 return Err(error);
             }
         }
@@ -274,9 +285,7 @@ impl Log {
         self.unsynced_since = None;
         self.forget_written();
         self.loose = None;
-        if self.doubt.is_none() {
-            self.synced = self.synced.max(self.before);
-        }
+        self.synced = self.synced.max(self.before);
         Ok(())
     }
 
@@ -291,7 +300,7 @@ impl Log {
     }
 
     /// Nothing more is written to the open segment.
-    fn give_up(&mut self, files: &mut Files) {
+    fn give_up(&mut self, files: &mut Files, error: &io::Error) {
         if let Some(mut open) = self.open.take() {
             files.closed(open.bytes);
             // What was written before may be well, and is nowhere else.
@@ -300,7 +309,7 @@ impl Log {
             }
         }
         if let Some(epoch) = self.loose.take() {
-            self.doubt = Some(epoch);
+            self.doubt = Some(Doubt { epoch, why: words_of(error) });
         }
         self.written = 0;
         self.written_bytes = 0;
@@ -310,7 +319,6 @@ impl Log {
     pub fn start(&mut self) {
         self.mode = Mode::Starting;
         self.before = self.seen;
-        self.is_past_safe = true;
         self.doubt = None;
     }
 
@@ -348,7 +356,7 @@ impl Log {
             self.before = first.epoch;
             self.pending_bytes -= first.bytes;
         }
-        if self.doubt.is_some_and(|doubt| doubt <= epoch) {
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.epoch <= epoch) {
             self.doubt = None;
         }
         self.synced = self.synced.max(epoch.min(self.before));

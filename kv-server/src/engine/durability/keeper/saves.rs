@@ -229,11 +229,12 @@ impl Saves {
         self.running = Some(Running { number, epoch, since: now, dirty: 0, why: std::mem::take(&mut self.next) });
     }
 
-    /// All shards have passed the marker.
-    pub fn begun(&mut self, dirty: u64) -> Answers {
-        let running = self.running.as_mut().expect("a marker of a snapshot has begun one");
+    /// All shards have passed the marker of a snapshot. False: it has failed already.
+    pub fn begun(&mut self, number: u64, dirty: u64, answers: &mut Answers) -> bool {
+        let Some(running) = self.running.as_mut().filter(|running| running.number == number) else { return false };
         running.dirty = dirty;
-        std::mem::take(&mut running.why.at_begin)
+        answers.append(&mut running.why.at_begin);
+        true
     }
 
     /// The snapshot under way is whole, and the manifest names it; or it has failed.
