@@ -434,6 +434,8 @@ pub struct Connection {
     pub undecoded: bool,
     /// The latest epoch that its replies show something of.
     pub shows: u64,
+    /// Commands of it have run on the shard here since its output was last looked at.
+    pub saw_shard: bool,
     /// In the list of connections whose output is held back.
     pub in_held: bool,
     /// Since when the output is above its soft limit, in ms.
@@ -477,6 +479,7 @@ impl Connection {
             end_of_input: false,
             undecoded: false,
             shows: 0,
+            saw_shard: false,
             in_held: false,
             over_soft_limit_since: None,
         }

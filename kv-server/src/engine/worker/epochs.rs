@@ -135,8 +135,11 @@ impl Worker {
             for i in 0..self.dirty.len() {
                 let id = self.dirty[i];
                 let Some(c) = self.connections[id as usize].as_mut() else { continue };
-                // A reply may have waited behind others since it was served: what is shown never becomes less.
-                c.shows = c.shows.max(epoch);
+                // A reply may have waited behind others since it was served: what is shown never becomes less. Who has only
+                // asked about the session or the server, or was refused, has seen nothing of the shard.
+                if std::mem::take(&mut c.saw_shard) {
+                    c.shows = c.shows.max(epoch);
+                }
                 let epoch = c.shows;
                 if epoch > durable {
                     c.output.hold(epoch);

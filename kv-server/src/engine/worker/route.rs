@@ -500,6 +500,7 @@ impl Worker {
         ctx.log_as(row.spec.log, data, words);
         ctx.touch = !c.session.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = false;
+        c.saw_shard = true;
         let direct = c.tickets.is_empty();
         if direct {
             c.output.begin_reply();
