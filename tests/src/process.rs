@@ -149,8 +149,7 @@ impl Server {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
-        kill_process(pid, signal).expect("the server runs");
+        kill_process(self.id(), signal).expect("the server runs");
     }
 
     /// Waits for the end. Panics: when it does not come within [`WAIT_MAX`].
@@ -162,6 +161,24 @@ impl Server {
             status.is_some()
         });
         status.expect("it has ended")
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> Pid {
+        i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process has an id")
+    }
+
+    /// Kills it as it is, and hands its folder back.
+    pub fn kill(mut self) -> TempDir {
+        self.signal(Signal::KILL);
+        self.wait();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// The folder of a server that has ended.
+    pub fn into_folder(mut self) -> TempDir {
+        assert!(self.ended, "it still runs");
+        std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"))
     }
 
     /// Asks it to end, as a service manager does, and hands its folder back.

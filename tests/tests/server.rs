@@ -124,8 +124,8 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
     // Known to Redis and not to us: named, never ignored.
     let error = refused(&["--lfu-log-factor", "10"]);
     assert!(error.contains("lfu-log-factor"), "{error}");
-    let error = refused(&["--appendonly", "yes"]);
-    assert!(error.contains("'appendonly'"), "{error}");
+    let error = refused(&["--rdbchecksum", "no"]);
+    assert!(error.contains("'rdbchecksum'"), "{error}");
     let error = refused(&["--bind", "203.0.113.77", "--port", "0"]);
     assert!(error.contains("'bind'"), "{error}");
     let error = refused(&[path_text(&missing)]);

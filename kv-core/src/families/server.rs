@@ -1,5 +1,5 @@
-//! The server: COMMAND CONFIG INFO LASTSAVE LOLWUT MEMORY SHUTDOWN TIME. Rows only: options, statistics and the process are
-//! the host's. (MEMORY USAGE alone asks the store.)
+//! The server: BGREWRITEAOF BGSAVE COMMAND CONFIG INFO LASTSAVE LOLWUT MEMORY SAVE SHUTDOWN TIME. Rows only: options,
+//! statistics, the process and its files are the host's. (MEMORY USAGE alone asks the store.)
 
 use super::generic::memory_usage;
 use crate::command::Arity::{AtLeast, Exactly};
@@ -40,7 +40,19 @@ const fn about_commands(name: &'static str, arity: Arity) -> CommandSpec {
     here(name, arity, ASK).category("connection")
 }
 
+/// A snapshot is asked for.
+const SAVING: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING);
+
 pub(crate) const ROWS: &[CommandSpec] = &[
+    here("BGREWRITEAOF", Exactly(1), SAVING)
+        .summary("Makes the log short: a snapshot is taken, and the log goes on from it.")
+        .since("1.0.0")
+        .complexity("O(n) in the number of keys, in the background"),
+    here("BGSAVE", AtLeast(1), SAVING)
+        .syntax("[SCHEDULE]")
+        .summary("Takes a snapshot in the background.")
+        .since("1.0.0")
+        .complexity("O(n) in the number of keys, in the background"),
     about_commands("COMMAND", AtLeast(1))
         .subs(COMMAND_ROWS)
         .syntax("[subcommand [argument ...]]")
@@ -64,9 +76,13 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Draws a picture, and tells the version.")
         .since("5.0.0"),
     container("MEMORY", MEMORY_ROWS).summary("Tells about memory.").since("4.0.0"),
+    here("SAVE", Exactly(1), SAVING.and(Flags::NO_MULTI))
+        .summary("Takes a snapshot and answers when it is on disk.")
+        .since("1.0.0")
+        .complexity("O(n) in the number of keys, in the background"),
     here("SHUTDOWN", AtLeast(1), ADMIN.and(Flags::ALLOW_BUSY).and(Flags::NO_MULTI))
         .syntax("[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]")
-        .summary("Ends the server.")
+        .summary("Ends the server, once everything is on disk that is to be kept.")
         .since("1.0.0"),
     here("TIME", Exactly(1), ASK.and(Flags::FAST))
         .summary("Tells the time: seconds since 1970, and microseconds.")

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! kv-server [FILE] [-] [--NAME VALUE [VALUE ...]] ... [-]
+//! kv-server check DIR [--repair]
 //! ```
 //!
 //! `-` is standard input. The file is read first, then standard input, then the options; later beats earlier. An option
@@ -25,6 +26,11 @@ pub enum Start {
         config: Box<Config>,
         file: Option<PathBuf>,
     },
+    /// `kv-server check DIR [--repair]`.
+    Check {
+        dir: PathBuf,
+        repair: bool,
+    },
     Help,
     Version,
 }
@@ -38,6 +44,9 @@ pub fn parse_args(args: impl Iterator<Item = String>, read_file: &mut ReadFile) 
         Some("-h") => return Ok(Start::Help),
         Some("-v") => return Ok(Start::Version),
         _ => {}
+    }
+    if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "check") {
+        return check(rest);
     }
     let mut rest = &args[..];
     let file = rest.first().filter(|first| !first.starts_with('-')).cloned();
@@ -76,6 +85,19 @@ pub fn parse_args(args: impl Iterator<Item = String>, read_file: &mut ReadFile) 
         return Err(StartError::option("bind", "no address to listen on, and no unixsocket"));
     }
     Ok(Start::Run { config, file: file.map(PathBuf::from) })
+}
+
+fn check(args: &[String]) -> Result<Start, StartError> {
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let before = args.len();
+    args.retain(|arg| *arg != "--repair");
+    match args[..] {
+        ["--help" | "-h"] => Ok(Start::Help),
+        [dir] if !dir.starts_with('-') && !dir.is_empty() => {
+            Ok(Start::Check { dir: PathBuf::from(dir), repair: before > 1 })
+        }
+        _ => Err(StartError::other("write 'kv-server check DIR' or 'kv-server check DIR --repair'")),
+    }
 }
 
 struct Directive {
@@ -173,7 +195,7 @@ mod tests {
     #[test]
     fn options_take_the_values_up_to_the_next_option() {
         let line =
-            "--port 7000 --bind 127.0.0.1 ::1 --appendonly no --shards 2 --client-output-buffer-limit normal 1 2 3";
+            "--port 7000 --bind 127.0.0.1 ::1 --appendonly yes --shards 2 --client-output-buffer-limit normal 1 2 3";
         let config = config(&line.split(' ').collect::<Vec<_>>());
         assert_eq!(config.port, 7000);
         assert_eq!(config.bind, ["127.0.0.1", "::1"]);
@@ -189,9 +211,11 @@ mod tests {
     #[test]
     fn save_may_go_with_an_empty_value_or_none() {
         for args in [&["--save", "", "--port", "7"][..], &["--save", "--port", "7"], &["--port", "7", "--save"]] {
-            assert_eq!(config(args).port, 7, "{args:?}");
+            let config = config(args);
+            assert_eq!((config.port, config.save.0.len()), (7, 0), "{args:?}");
         }
-        assert!(error(&["--save", "3600", "1"]).starts_with("option 'save': snapshots are not available yet"));
+        assert_eq!(config(&["--save", "60", "1", "30", "2", "--save", "5", "6"]).save.0.len(), 3);
+        assert_eq!(config(&["--save", "60 1 30 2", "--save"]).save.0.len(), 0);
     }
 
     #[test]
@@ -275,6 +299,21 @@ mod tests {
         assert_eq!(two, "unexpected argument 'b': only one file can be given, before the options");
         let missing = error(&["none.conf"]);
         assert!(missing.starts_with("cannot read configuration from 'none.conf': "), "{missing}");
+    }
+
+    #[test]
+    fn check_takes_a_folder() {
+        for (args, repair) in
+            [(&["check", "a"][..], false), (&["check", "a", "--repair"], true), (&["check", "--repair", "a"], true)]
+        {
+            assert_eq!(parse_with(&[], args).0, Ok(Start::Check { dir: PathBuf::from("a"), repair }), "{args:?}");
+        }
+        assert_eq!(parse_with(&[], &["check", "--help"]).0, Ok(Start::Help));
+        for args in
+            [&["check"][..], &["check", "--repair"], &["check", "a", "b"], &["check", "--port", "1"], &["check", ""]]
+        {
+            assert_eq!(error(args), "write 'kv-server check DIR' or 'kv-server check DIR --repair'", "{args:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{Change, ROWS, Row, Section};
 
 const HELP_HEAD: &str = "\
 Usage: kv-server [FILE] [-] [--OPTION VALUE [VALUE ...]] ...
+       kv-server check DIR [--repair]
 
 FILE is a configuration file with a line `option value ...` each; `-` reads such lines from
 standard input. Options of the command line have the same names and beat the file's.
@@ -15,6 +16,8 @@ standard input. Options of the command line have the same names and beat the fil
   kv-server --port 7000 --bind 127.0.0.1 ::1
   kv-server /etc/kv.conf --loglevel warning
   echo 'maxclients 100' | kv-server -
+  kv-server check /var/lib/kv               say what is in a data folder, and whether it is damaged;
+                                             --repair keeps what can be read, and a copy of the rest
 
   -h, --help       this text
   -v, --version    the version

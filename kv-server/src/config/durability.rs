@@ -21,7 +21,7 @@ impl Default for SavePoints {
 
 impl SavePoints {
     /// Pairs of seconds and changes. Errors: Redis's words.
-    pub fn parse(words: &[&str]) -> Result<SavePoints, String> {
+    pub(super) fn parse(words: &[&str]) -> Result<SavePoints, String> {
         const BAD: &str = "Invalid save parameters";
         let (pairs, odd) = words.as_chunks::<2>();
         if !odd.is_empty() {
@@ -36,7 +36,7 @@ impl SavePoints {
     }
 
     /// What [`SavePoints::parse`] reads back.
-    pub fn words(&self) -> Vec<String> {
+    pub(super) fn words(&self) -> Vec<String> {
         self.0.iter().flat_map(|point| [point.seconds.to_string(), point.changes.to_string()]).collect()
     }
 }
@@ -53,9 +53,9 @@ pub enum Fsync {
 
 impl Fsync {
     /// In the order of Redis's error.
-    pub const NAMES: &[&str] = &["everysec", "always", "no"];
+    pub(super) const NAMES: &[&str] = &["everysec", "always", "no"];
 
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Fsync::EverySecond => "everysec",
             Fsync::Always => "always",
@@ -63,7 +63,7 @@ impl Fsync {
         }
     }
 
-    pub fn from_name(name: &str) -> Option<Fsync> {
+    pub(super) fn from_name(name: &str) -> Option<Fsync> {
         [Fsync::EverySecond, Fsync::Always, Fsync::No].into_iter().find(|fsync| fsync.name() == name)
     }
 }

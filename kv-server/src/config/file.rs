@@ -27,11 +27,13 @@ pub(super) struct Reader<'a, 'f> {
     pub config: &'a mut Config,
     pub read_file: &'a mut ReadFile<'f>,
     depth: usize,
+    /// The options that were set so far.
+    seen: Vec<&'static str>,
 }
 
 impl<'a, 'f> Reader<'a, 'f> {
     pub fn new(config: &'a mut Config, read_file: &'a mut ReadFile<'f>) -> Self {
-        Reader { config, read_file, depth: 0 }
+        Reader { config, read_file, depth: 0, seen: Vec::new() }
     }
 
     /// Reads a whole file; errors name it and the line.
@@ -64,10 +66,14 @@ impl<'a, 'f> Reader<'a, 'f> {
         if name.eq_ignore_ascii_case("include") {
             return self.include(args);
         }
-        match find_row(name) {
-            Some(row) => row.set(self.config, args).map_err(|why| StartError::option(row.name, why)),
-            None => Err(unknown(name)),
-        }
+        let row = find_row(name).ok_or_else(|| unknown(name))?;
+        let set = if self.seen.contains(&row.name) {
+            row.set_again(self.config, args)
+        } else {
+            self.seen.push(row.name);
+            row.set(self.config, args)
+        };
+        set.map_err(|why| StartError::option(row.name, why))
     }
 
     fn include(&mut self, args: &[&str]) -> Result<(), StartError> {
@@ -104,7 +110,7 @@ pub(super) fn split(line: &str) -> Result<Option<(String, Vec<String>)>, StartEr
 
 fn unknown(name: &str) -> StartError {
     match redis_names::find(name) {
-        Some(known) => StartError::option(known, "known to Redis but not supported by kv yet"),
+        Some(known) => StartError::option(known, redis_names::why_refused(known)),
         None => StartError::option(name, "unknown option"),
     }
 }
@@ -141,6 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_save_add_up_and_take_the_place_of_the_default() {
+        for (text, points) in [
+            ("port 1", "3600 1 300 100 60 10000"),
+            ("save 60 1", "60 1"),
+            ("save 60 1\nsave 30 2 10 3", "60 1 30 2 10 3"),
+            ("save \"60 1 30 2\"", "60 1 30 2"),
+            ("save 60 1\nsave \"\"", ""),
+            ("save 60 1\nsave \"\"\nsave 30 2", "30 2"),
+            ("save 60 1\ninclude sub.conf", "60 1 5 6"),
+        ] {
+            let config = load(&[("main.conf", text), ("sub.conf", "save 5 6")]).unwrap();
+            assert_eq!(config.get(b"save"), [("save", points.to_owned())], "{text}");
+        }
+    }
+
+    #[test]
     fn an_included_file_counts_where_it_is_included() {
         let files = [
             ("main.conf", "port 1\ntimeout 1\ninclude \"sub.conf\"\ntimeout 3"),
@@ -174,8 +196,13 @@ mod tests {
             ("rename-command a b", "option 'rename-command': known to Redis but not supported by kv yet"),
             ("nosuch 1", "option 'nosuch': unknown option"),
             ("include", "option 'include': wrong number of arguments"),
-            ("save 3600 1", "option 'save': snapshots are not available yet: only \"\" is accepted"),
-            ("appendonly yes", "option 'appendonly': the append-only log is not available yet: only no is accepted"),
+            ("save 3600", "option 'save': Invalid save parameters"),
+            ("save", "option 'save': wrong number of arguments"),
+            ("rdbchecksum no", "option 'rdbchecksum': snapshots always have checksums: only yes is accepted"),
+            (
+                "dbfilename dump.rdb",
+                "option 'dbfilename': kv has several files, which it names itself, in the folder `dir`",
+            ),
         ] {
             let text = format!("# first\n{line}\n");
             assert_eq!(load(&[("main.conf", &text)]), Err(format!("main.conf, line 2: {error}")), "{line}");

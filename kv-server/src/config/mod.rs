@@ -8,7 +8,7 @@
 //! pointers. Each thread may have its own copy.
 //!
 //! An option of Redis that stands for something kv does not do is refused by name, never read and ignored; where kv
-//! does what exactly one value of such an option says (`appendonly no`), that value is accepted and others are refused.
+//! does what exactly one value of such an option says (`rdbchecksum yes`), that value is accepted and others are refused.
 //!
 //! Nothing here touches the machine: files are read through a function that the caller gives, and no path or address
 //! is tried out. Applying a changed option (`tcp-keepalive`, say) is up to the server.
@@ -112,7 +112,7 @@ impl Default for Config {
             limits: Limits::default(),
             list_max_listpack_size: -2,
             dir: PathBuf::from("."),
-            save: SavePoints(Vec::new()),
+            save: SavePoints::default(),
             appendonly: false,
             appendfsync: Fsync::EverySecond,
             auto_aof_rewrite_percentage: 100,
@@ -234,7 +234,7 @@ fn find_row_for_set(name: &[u8]) -> Result<&'static Row, SetError> {
     match find_row(&name) {
         Some(row) => Ok(row),
         None => match redis_names::find(&name) {
-            Some(known) => Err(SetError::failed(known, "known to Redis but not supported by kv yet")),
+            Some(known) => Err(SetError::failed(known, redis_names::why_refused(known))),
             None => Err(SetError::Unknown { name: error::printable(&name) }),
         },
     }

@@ -115,6 +115,12 @@ pub enum Kind {
         get: fn(&Config) -> Vec<String>,
         set: fn(&mut Config, &[&str]) -> Result<(), String>,
     },
+    /// Any number of words. The first line of a file takes the place of the default, further ones add to it.
+    Lines {
+        get: fn(&Config) -> Vec<String>,
+        set: fn(&mut Config, &[&str]) -> Result<(), String>,
+        add: fn(&mut Config, &[&str]) -> Result<(), String>,
+    },
     /// An option of Redis of which kv does what exactly one value says. Nothing is stored.
     Only {
         value: &'static str,
@@ -144,7 +150,7 @@ impl Row {
             Kind::YesNo { get, .. } => if get(config) { "yes" } else { "no" }.into(),
             Kind::Choice { get, .. } => get(config).into(),
             Kind::Text { get, .. } => get(config),
-            Kind::Words { get, .. } => get(config).join(" "),
+            Kind::Words { get, .. } | Kind::Lines { get, .. } => get(config).join(" "),
             Kind::Only { value, .. } => (*value).into(),
         }
     }
@@ -153,7 +159,7 @@ impl Row {
     pub(super) fn arguments(&self, config: &Config) -> Vec<String> {
         match &self.kind {
             Kind::Memory { get, .. } => vec![show_memory(get(config))],
-            Kind::Words { get, .. } => {
+            Kind::Words { get, .. } | Kind::Lines { get, .. } => {
                 let words = get(config);
                 if words.is_empty() { vec![String::new()] } else { words }
             }
@@ -177,13 +183,7 @@ impl Row {
             Kind::YesNo { set, .. } => set(config, parse_yes_no(one()?)?),
             Kind::Choice { names, set, .. } => set(config, parse_choice(one()?, names)?),
             Kind::Text { set, .. } => set(config, one()?)?,
-            Kind::Words { set, .. } => {
-                // One argument may hold all words: CONFIG SET has no other way, and files may quote them.
-                if args.is_empty() {
-                    return Err("wrong number of arguments".into());
-                }
-                set(config, &args.iter().flat_map(|arg| arg.split_whitespace()).collect::<Vec<_>>())?;
-            }
+            Kind::Words { set, .. } | Kind::Lines { set, .. } => set(config, &words_of(args)?)?,
             Kind::Only { value, otherwise } => {
                 if args.is_empty() {
                     return Err("wrong number of arguments".into());
@@ -194,6 +194,14 @@ impl Row {
             }
         }
         Ok(())
+    }
+
+    /// As [`Row::set`], for a line that follows another one of the same option.
+    pub(super) fn set_again(&self, config: &mut Config, args: &[&str]) -> Result<(), String> {
+        match &self.kind {
+            Kind::Lines { add, .. } => add(config, &words_of(args)?),
+            _ => self.set(config, args),
+        }
     }
 
     /// What to write for the value, as help shows it.
@@ -212,7 +220,7 @@ impl Row {
             Kind::YesNo { .. } => "yes|no".into(),
             Kind::Choice { names, .. } => names.join("|"),
             Kind::Text { .. } => "TEXT".into(),
-            Kind::Words { .. } => "WORD [WORD ...]".into(),
+            Kind::Words { .. } | Kind::Lines { .. } => "WORD [WORD ...]".into(),
             Kind::Only { value, .. } => format!("only {}", quoted_if_empty(value)),
         }
     }
@@ -221,6 +229,14 @@ impl Row {
     pub fn default_form(&self) -> String {
         quoted_if_empty(&self.arguments(&Config::default()).join(" "))
     }
+}
+
+/// One argument may hold all words: CONFIG SET has no other way, and files may quote them.
+fn words_of<'a>(args: &[&'a str]) -> Result<Vec<&'a str>, String> {
+    if args.is_empty() {
+        return Err("wrong number of arguments".into());
+    }
+    Ok(args.iter().flat_map(|arg| arg.split_whitespace()).collect())
 }
 
 fn quoted_if_empty(text: &str) -> String {

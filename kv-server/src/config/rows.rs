@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::row::Change::{AtRunTime, AtStart};
 use super::row::Section::{Clients, Keyspace, Network, Persistence, Process, Protocol, Security};
 use super::row::{Kind, Row, int, memory, only, row, text, words, yes_no};
-use super::{Config, LogLevel, Secret};
+use super::{Config, Fsync, LogLevel, SavePoints, Secret};
 
 /// More threads than any machine has cores.
 pub(super) const SHARDS_MAX: u64 = 1024;
@@ -102,10 +102,31 @@ pub const ROWS: &[Row] = &[
     row(Persistence, "dir", text(|c| show_path(Some(&c.dir)), set_dir), AtStart,
         "Folder of the data.")
         .form("PATH"),
-    row(Persistence, "save", only("", "snapshots are not available yet: only \"\" is accepted"), AtRunTime,
-        "Only \"\", no snapshots by themselves: snapshots are not available yet."),
-    row(Persistence, "appendonly", only("no", "the append-only log is not available yet: only no is accepted"), AtRunTime,
-        "Only no: the append-only log is not available yet."),
+    row(Persistence, "save", Kind::Lines { get: |c| c.save.words(), set: set_save, add: add_save }, AtRunTime,
+        "When a snapshot is taken by itself: once so many seconds have passed since the last and so many writes have happened, any \
+         pair of those given; empty for never. Lines of a file add up.")
+        .form("SECONDS CHANGES [...]"),
+    row(Persistence, "stop-writes-on-bgsave-error", yes_no(|c| c.stop_writes_on_bgsave_error, |c, v| c.stop_writes_on_bgsave_error = v), AtRunTime,
+        "Refuse writes while the last snapshot has failed, if snapshots are taken by themselves."),
+    row(Persistence, "rdbcompression", yes_no(|c| c.rdbcompression, |c, v| c.rdbcompression = v), AtRunTime,
+        "Compress snapshots."),
+    row(Persistence, "rdbchecksum", only("yes", "snapshots always have checksums: only yes is accepted"), AtRunTime,
+        "Only yes: snapshots always have checksums."),
+    row(Persistence, "appendonly", yes_no(|c| c.appendonly, |c, v| c.appendonly = v), AtRunTime,
+        "Keep a log of all writes."),
+    row(Persistence, "appendfsync", Kind::Choice { names: Fsync::NAMES, get: |c| c.appendfsync.name(), set: set_appendfsync }, AtRunTime,
+        "When the log is synced: `always` before anything leaves the server that it would lose, `everysec` each second, `no` when the \
+         system does it by itself."),
+    row(Persistence, "no-appendfsync-on-rewrite", only("no", "the log is synced while it is rewritten, too: only no is accepted"), AtRunTime,
+        "Only no: the log is synced while it is rewritten, too."),
+    row(Persistence, "auto-aof-rewrite-percentage", int(0, SECONDS_MAX, |c| c.auto_aof_rewrite_percentage.into(), |c, v| c.auto_aof_rewrite_percentage = v as u32), AtRunTime,
+        "Rewrite the log by itself once it has grown by so many percent since the last time; 0 is never."),
+    row(Persistence, "auto-aof-rewrite-min-size", memory(0, i64::MAX as u64, |c| c.auto_aof_rewrite_min_size, |c, v| c.auto_aof_rewrite_min_size = v), AtRunTime,
+        "Size below which the log is not rewritten by itself."),
+    row(Persistence, "aof-use-rdb-preamble", only("yes", "a rewritten log always begins with a snapshot: only yes is accepted"), AtRunTime,
+        "Only yes: a rewritten log begins with a snapshot."),
+    row(Persistence, "aof-load-truncated", only("yes", "a log whose end was cut off by a crash is always loaded: only yes is accepted"), AtRunTime,
+        "Only yes: a log whose end was cut off by a crash is loaded up to there."),
 
     row(Process, "loglevel", Kind::Choice { names: LogLevel::NAMES, get: |c| c.loglevel.name(), set: set_loglevel }, AtRunTime,
         "How much the log tells."),
@@ -137,6 +158,27 @@ fn set_bind(config: &mut Config, words: &[&str]) -> Result<(), String> {
 fn set_output_limits(config: &mut Config, words: &[&str]) -> Result<(), String> {
     config.client_output_buffer_limit = config.client_output_buffer_limit.merged(words)?;
     Ok(())
+}
+
+fn set_save(config: &mut Config, words: &[&str]) -> Result<(), String> {
+    config.save = SavePoints::parse(words)?;
+    Ok(())
+}
+
+/// Another line of a file: `save ""` takes back those before it, as in Redis.
+fn add_save(config: &mut Config, words: &[&str]) -> Result<(), String> {
+    let points = SavePoints::parse(words)?.0;
+    if points.is_empty() {
+        config.save.0.clear();
+    }
+    config.save.0.extend(points);
+    Ok(())
+}
+
+fn set_appendfsync(config: &mut Config, name: &'static str) {
+    if let Some(fsync) = Fsync::from_name(name) {
+        config.appendfsync = fsync;
+    }
 }
 
 fn set_dir(config: &mut Config, value: &str) -> Result<(), String> {

@@ -27,6 +27,7 @@ fn other_values(row: &Row) -> Vec<String> {
         Kind::Text { .. } => vec!["/a b\"c".into(), "x".into()],
         Kind::Words { .. } if row.name == "bind" => vec!["* -::*".into(), "1.2.3.4".into()],
         Kind::Words { .. } => vec!["normal 1 2 3 slave 4 5 6 pubsub 7 8 9".into()],
+        Kind::Lines { .. } => vec!["60 1".into(), "1 0 2 3".into(), String::new()],
         Kind::Only { .. } => vec![],
     }
 }
@@ -115,7 +116,17 @@ fn defaults_are_those_of_redis_where_redis_has_the_option() {
         ("hll-sparse-max-bytes", "3000"),
         ("maxmemory", "0"),
         ("maxmemory-policy", "noeviction"),
+        ("save", "3600 1 300 100 60 10000"),
+        ("stop-writes-on-bgsave-error", "yes"),
+        ("rdbcompression", "yes"),
+        ("rdbchecksum", "yes"),
         ("appendonly", "no"),
+        ("appendfsync", "everysec"),
+        ("no-appendfsync-on-rewrite", "no"),
+        ("auto-aof-rewrite-percentage", "100"),
+        ("auto-aof-rewrite-min-size", "67108864"),
+        ("aof-use-rdb-preamble", "yes"),
+        ("aof-load-truncated", "yes"),
         ("loglevel", "notice"),
         ("logfile", ""),
         ("daemonize", "no"),
@@ -133,7 +144,6 @@ fn defaults_are_those_of_redis_where_redis_has_the_option() {
     ] {
         assert_eq!(value(&config, name), default, "{name}");
     }
-    assert_eq!(value(&config, "save"), "", "Redis saves by itself; kv cannot yet");
     assert_eq!(value(&config, "bind"), "127.0.0.1 -::1", "Redis without a file listens everywhere");
 }
 
@@ -170,7 +180,8 @@ fn set_changes_all_pairs() {
 
 #[test]
 fn set_with_one_bad_pair_changes_nothing() {
-    for bad in [("maxclients", "0"), ("nosuch", "1"), ("port", "1"), ("timeout", "6"), ("hz", "10"), ("save", "1 1")] {
+    for bad in [("maxclients", "0"), ("nosuch", "1"), ("port", "1"), ("timeout", "6"), ("hz", "10"), ("save", "1 1 1")]
+    {
         let mut config = Config::default();
         assert!(set(&mut config, &[("timeout", "5"), ("protected-mode", "no"), bad]).is_err(), "{bad:?}");
         assert_eq!(config, Config::default(), "{bad:?}");
@@ -203,9 +214,15 @@ fn set_fails_in_the_words_of_redis() {
         ),
         (&[("NoSuch", "1")], "ERR Unknown option or number of arguments for CONFIG SET - 'NoSuch'".into()),
         (&[("Cluster-Enabled", "1")], failed("cluster-enabled", "known to Redis but not supported by kv yet")),
+        (&[("save", "900")], failed("save", "Invalid save parameters")),
         (
-            &[("appendonly", "yes")],
-            failed("appendonly", "the append-only log is not available yet: only no is accepted"),
+            &[("appendfsync", "foo")],
+            failed("appendfsync", "argument(s) must be one of the following: everysec, always, no"),
+        ),
+        (&[("rdbchecksum", "no")], failed("rdbchecksum", "snapshots always have checksums: only yes is accepted")),
+        (
+            &[("appendfilename", "x")],
+            failed("appendfilename", "kv has several files, which it names itself, in the folder `dir`"),
         ),
     ] {
         assert_eq!(set(&mut Config::default(), pairs), Err(error), "{pairs:?}");
@@ -225,7 +242,7 @@ fn set_takes_any_bytes() {
 #[test]
 fn options_with_a_single_value_take_that_value() {
     let mut config = Config::default();
-    let pairs = [("save", ""), ("appendonly", "NO"), ("maxmemory", "0"), ("maxmemory-policy", "noeviction")];
+    let pairs = [("rdbchecksum", "YES"), ("maxmemory", "0"), ("maxmemory-policy", "noeviction")];
     assert_eq!(set(&mut config, &pairs), Ok(()));
     assert_eq!(config, Config::default());
 }

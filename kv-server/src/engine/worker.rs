@@ -459,10 +459,6 @@ impl Worker {
         if !self.net.is_locked() {
             self.settled = self.turn;
         }
-        if self.is_loading {
-            // Asked before the mailbox is looked at: see `Load`.
-            self.is_loading = !self.has_loaded || self.link.status().load.is_active();
-        }
         for _ in 0..self.mailbox.len() {
             let Ok(mail) = self.mailbox.try_recv() else { return };
             match mail {
@@ -477,6 +473,9 @@ impl Worker {
                 Mail::Mark(marker) => self.mark(marker),
                 Mail::Loaded(loaded) => self.take_loaded(*loaded),
             }
+        }
+        if self.is_loading {
+            self.is_loading = !self.has_loaded || self.link.status().load.is_active();
         }
     }
 

@@ -12,7 +12,7 @@ use crate::config::{Config, StartError};
 use crossbeam_channel::Sender;
 use kv_core::resp::{Proto, Reply};
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, ErrorKind, Write};
@@ -82,7 +82,8 @@ impl Acceptor {
             }
             .map_err(failed)?;
         }
-        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        // Caught, so that a file which reaches a limit of its size is an error of writing to it, as when the disk is full.
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ]).map_err(failed)?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE).map_err(failed)?;
         Ok(Acceptor { poll, listeners, signals, shared, workers })
     }
@@ -111,7 +112,7 @@ impl Acceptor {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            for signal in self.signals.pending() {
+            for signal in self.signals.pending().filter(|signal| *signal != SIGXFSZ) {
                 ending.signal(signal);
             }
             if ending.step() {
@@ -125,12 +126,6 @@ impl Acceptor {
                         timeout = Some(PAUSE);
                     }
                 }
-            }
-        }
-        for listener in &self.listeners {
-            if let Listener::Unix(_, path) = listener {
-                // The file is ours; if somebody took it away already, so be it.
-                let _ = std::fs::remove_file(path);
             }
         }
         Ok(())
@@ -196,6 +191,17 @@ impl Acceptor {
         net.add_connection(worker);
         if self.workers[worker].send(new).is_ok() {
             net.wake(worker);
+        }
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            if let Listener::Unix(_, path) = listener {
+                // The file is ours; if somebody took it away already, so be it.
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }

@@ -177,7 +177,7 @@ impl Data {
 /// Why the server does not start, and what helps.
 fn refusal(dir: &Path, error: &RecoverError) -> StartError {
     let text = format!("{}: {error}", dir.display());
-    if error.is_by_options {
+    if error.databases_needed.is_some() {
         return StartError::other(text);
     }
     let dir = dir.display();

@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::config::{Config, StartError};
 use crate::engine::host::{Process, ShutDown, System};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl System for Machine {
         let beside = PathBuf::from(beside);
         let written = (|| {
             let mut f = std::fs::File::create(&beside)?;
-            io::Write::write_all(&mut f, text.as_bytes())?;
+            f.write_all(text.as_bytes())?;
             f.sync_all()?;
             std::fs::rename(&beside, file)?;
             let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -89,9 +89,9 @@ impl System for Machine {
     }
 }
 
-/// One line on standard error with nothing secret in it.
+/// One line on standard error with nothing secret in it. A log that cannot be written, on a full disk, is no reason to stop.
 pub fn log(text: &str) {
-    eprintln!("kv-server: {text}");
+    let _ = writeln!(io::stderr(), "kv-server: {text}");
 }
 
 /// Errors: the data folder is no folder, or may not be used.

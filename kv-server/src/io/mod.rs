@@ -10,6 +10,7 @@
 //! ```
 
 mod acceptor;
+mod check;
 mod clock;
 mod data;
 mod disk;
@@ -23,6 +24,7 @@ use crate::config::{Config, StartError};
 use crate::engine::durability::{Link, Marker};
 use crate::engine::{Net, Setup, Wake, Worker};
 use acceptor::Acceptor;
+pub use check::check_data;
 use clock::Clock;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use data::Data;
@@ -105,7 +107,6 @@ impl Server {
         config.dir = machine::absolute_folder(&config.dir);
         machine::raise_file_limit(config.maxclients);
         let clock = Clock::new();
-        let (data, link) = Data::open(&config, shards, clock.now_us() / 1000)?;
         let main_poll = mio::Poll::new().map_err(failed)?;
         let stop = Stop::new(mio::Waker::new(main_poll.registry(), acceptor::STOP).map_err(failed)?);
 
@@ -140,6 +141,8 @@ impl Server {
         let acceptor = Acceptor::bind(&config, main_poll, shared.clone(), senders)?;
         let port = acceptor.port().unwrap_or(0);
         let machine = Arc::new(Machine::new(shared.clone(), port, config_file)?);
+        // Only now: who cannot listen changes nothing in the folder.
+        let (data, link) = Data::open(&config, shards, shared.now_ms())?;
         let hasher = data.hasher();
         let (trash, garbage): (Sender<Vec<Garbage>>, _) = unbounded();
         let mut loops = Vec::new();

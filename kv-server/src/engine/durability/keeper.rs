@@ -191,8 +191,9 @@ impl Keeper {
         self.want_snapshots();
         self.send_marker();
         self.settle_stop();
-        self.answer();
+        // Who has an answer finds the figures that belong to it.
         self.publish();
+        self.answer();
         self.next_moment()
     }
 

@@ -25,6 +25,7 @@
 //! With `appendfsync always` the output of a connection carries the epoch of the last write on the shards it came from, and
 //! leaves when [`Status::durable`] has reached it: nothing is seen that could be lost. No worker waits for a disk.
 
+pub mod check;
 mod disk;
 mod keeper;
 mod load;

@@ -13,6 +13,10 @@
 //!
 //! **What is refused.** Everything else that a crash cannot have left: [`RecoverError`] says which file, where, and what.
 //!
+//! **What is mended.** [`salvage`] loads what can be: the keys in front of damage in a file of the base, and the log up to its
+//! first damage. Where the base is damaged, what the log says of keys that are not there is left out: a key is as it was at
+//! some moment, or missing, and never something that it was not.
+//!
 //! Threads are an argument ([`Crew`]), as is the disk. The keeper removes files that the manifest does not name.
 
 mod progress;
@@ -60,17 +64,17 @@ pub struct RecoverError {
     pub file: Option<String>,
     pub offset: Option<u64>,
     pub what: String,
-    /// The files are well, and cannot be loaded with these options.
-    pub is_by_options: bool,
+    /// The files are well, and need so many databases.
+    pub databases_needed: Option<usize>,
 }
 
 impl RecoverError {
     fn at(file: &str, damage: Damage) -> RecoverError {
-        RecoverError { file: Some(file.into()), offset: Some(damage.offset), what: damage.what, is_by_options: false }
+        RecoverError { file: Some(file.into()), offset: Some(damage.offset), what: damage.what, databases_needed: None }
     }
 
     fn of(file: &str, what: impl Into<String>) -> RecoverError {
-        RecoverError { file: Some(file.into()), offset: None, what: what.into(), is_by_options: false }
+        RecoverError { file: Some(file.into()), offset: None, what: what.into(), databases_needed: None }
     }
 
     fn io(file: &str, error: io::Error) -> RecoverError {
@@ -80,7 +84,7 @@ impl RecoverError {
         }
     }
 
-    fn read(file: &str, error: ReadError) -> RecoverError {
+    pub(super) fn read(file: &str, error: ReadError) -> RecoverError {
         match error {
             ReadError::Io(error) => RecoverError::io(file, error),
             ReadError::Damage(damage) => RecoverError::at(file, damage),
@@ -89,7 +93,7 @@ impl RecoverError {
 
     fn databases(needed: usize, databases: usize) -> RecoverError {
         let what = format!("the data uses database {needed}, and the option 'databases' is {databases}");
-        RecoverError { file: None, offset: None, what, is_by_options: true }
+        RecoverError { file: None, offset: None, what, databases_needed: Some(needed + 1) }
     }
 }
 
@@ -174,12 +178,44 @@ pub fn recover(
     crew: &dyn Crew,
     progress: &Progress,
 ) -> Result<Recovered, RecoverError> {
+    load(disk, manifest, wanted, crew, progress, None)
+}
+
+/// What was left out.
+#[derive(Debug, Default)]
+pub struct Losses {
+    pub damage: Vec<RecoverError>,
+    /// Records of the log that could not be done.
+    pub records: u64,
+}
+
+/// Loads what can be of what a manifest names. Errors: the options do not fit.
+pub fn salvage(
+    disk: &dyn Disk,
+    manifest: &Manifest,
+    wanted: &Wanted,
+    crew: &dyn Crew,
+    progress: &Progress,
+) -> Result<(Recovered, Losses), RecoverError> {
+    let mut losses = Losses::default();
+    let recovered = load(disk, manifest, wanted, crew, progress, Some(&mut losses))?;
+    Ok((recovered, losses))
+}
+
+fn load(
+    disk: &dyn Disk,
+    manifest: &Manifest,
+    wanted: &Wanted,
+    crew: &dyn Crew,
+    progress: &Progress,
+    losses: Option<&mut Losses>,
+) -> Result<Recovered, RecoverError> {
     let hasher = Arc::new(KeyHasher::new(manifest.hash_seed));
     progress.set_total(bytes_of(disk, manifest));
     let first = manifest.base.as_ref().map(|base| base.bytes.len());
     let first = first.or(manifest.segments.first().map(|segment| segment.shards as usize)).unwrap_or(wanted.shards);
     let means = Means { disk, wanted, progress };
-    let mut loading = Loading { means, crew, shards: new_shards(first, wanted, &hasher) };
+    let mut loading = Loading { means, crew, shards: new_shards(first, wanted, &hasher), losses };
     let base_keys = match &manifest.base {
         Some(base) => loading.base(base)?,
         None => 0,
@@ -209,6 +245,8 @@ struct Loading<'a> {
     means: Means<'a>,
     crew: &'a dyn Crew,
     shards: Vec<Box<Shard>>,
+    /// What may be left out is noted here. `None`: nothing may.
+    losses: Option<&'a mut Losses>,
 }
 
 /// What each job needs.
@@ -274,9 +312,29 @@ impl Loading<'_> {
             .zip(&mut results)
             .map(|(shard, result)| -> Job<'_> { Box::new(move || *result = means.base_file(base, shard)) });
         self.crew.run(jobs.collect());
-        results.into_iter().sum()
+        let mut keys = 0;
+        for result in results {
+            match result {
+                Ok(more) => keys += more,
+                Err(error) => self.lose(error)?,
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Notes damage; an error if there may be none.
+    fn lose(&mut self, error: RecoverError) -> Result<(), RecoverError> {
+        match &mut self.losses {
+            Some(losses) if error.databases_needed.is_none() => {
+                losses.damage.push(error);
+                Ok(())
+            }
+            _ => Err(error),
+        }
     }
 }
 
+#[cfg(test)]
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;

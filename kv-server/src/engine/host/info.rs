@@ -252,16 +252,20 @@ fn persistence(worker: &Worker, totals: &Totals, text: &mut Text) {
     text.line("rdb_saves", figures.saves);
     text.zeros(&["rdb_last_cow_size"]);
     text.line("rdb_last_load_keys_loaded", status.load.progress.keys());
-    text.line("aof_enabled", u8::from(worker.config.appendonly));
+    // Until the keeper has switched it off there is a log.
+    let is_log_on = worker.config.appendonly || figures.is_log_on;
+    text.line("aof_enabled", u8::from(is_log_on));
     text.line("aof_rewrite_in_progress", u8::from(rewriting.is_some()));
-    text.line("aof_rewrite_scheduled", u8::from(figures.is_rewrite_scheduled));
+    // Switching the log on begins with a rewrite, which the keeper may not have heard of yet.
+    let is_scheduled = figures.is_rewrite_scheduled || (worker.config.appendonly && !figures.is_log_on);
+    text.line("aof_rewrite_scheduled", u8::from(is_scheduled && rewriting.is_none()));
     text.line("aof_last_rewrite_time_sec", seconds(figures.last_rewrite_ms));
     text.line("aof_current_rewrite_time_sec", seconds(rewriting));
     text.line("aof_last_bgrewrite_status", state(figures.last_rewrite_failed));
     text.line("aof_rewrites", figures.rewrites);
     text.line("aof_last_write_status", state(figures.last_log_write_failed));
     text.zeros(&["aof_last_cow_size"]);
-    if worker.config.appendonly {
+    if is_log_on {
         text.line("aof_current_size", figures.base_bytes + figures.log_bytes);
         text.line("aof_base_size", figures.base_bytes);
         text.line("aof_pending_rewrite", 0);

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod connection;
 mod info;
+mod persistence;
 mod server;
 
 use super::connection::{Connection, Life};
@@ -177,10 +178,18 @@ impl HostTable {
 
 /// All handlers by full name.
 fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
-    [connection::HANDLERS, client::HANDLERS, server::HANDLERS, config::HANDLERS, command::HANDLERS, info::HANDLERS]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        connection::HANDLERS,
+        client::HANDLERS,
+        server::HANDLERS,
+        config::HANDLERS,
+        command::HANDLERS,
+        info::HANDLERS,
+        persistence::HANDLERS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// The table, made once.

@@ -1,69 +1,26 @@
-//! LASTSAVE LOLWUT MEMORY SHUTDOWN TIME.
+//! LOLWUT MEMORY TIME.
 
-use super::info::{Totals, last_save};
-use super::{Call, Done, HostFn, REDIS_VERSION, ShutDown, help};
-use kv_core::command::{Args, CommandError};
+use super::info::Totals;
+use super::{Call, Done, HostFn, REDIS_VERSION, help};
+use kv_core::command::Args;
 use kv_core::resp::Reply;
 use std::fmt::Write;
 
 pub(super) const HANDLERS: &[(&str, HostFn)] = &[
-    ("LASTSAVE", lastsave),
     ("LOLWUT", lolwut),
     ("MEMORY|DOCTOR", memory_doctor),
     ("MEMORY|HELP", help),
     ("MEMORY|MALLOC-STATS", memory_malloc_stats),
     ("MEMORY|PURGE", memory_purge),
     ("MEMORY|STATS", memory_stats),
-    ("SHUTDOWN", shutdown),
     ("TIME", time),
 ];
-
-/// Reply: a second since 1970; the start of the server before the first snapshot, as in Redis.
-fn lastsave(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
-    let worker = &call.worker;
-    reply.int((last_save(&worker.link.status().figures(), &worker.system.process()) / 1000) as i64);
-    Ok(())
-}
 
 fn time(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     let now_us = call.worker.now_us;
     reply.array(2);
     reply.bulk_int((now_us / 1_000_000) as i64);
     reply.bulk_int((now_us % 1_000_000) as i64);
-    Ok(())
-}
-
-/// Reply: none, the connection closes with the server. Errors: what cannot be done, or that not everything could be kept; the
-/// server goes on then.
-fn shutdown(call: &mut Call<'_>, args: &mut Args<'_>, _: &mut Reply<'_>) -> Done {
-    let (mut save, mut nosave, mut abort, mut now, mut force) = (false, false, false, false, false);
-    while args.left() > 0 {
-        if args.keyword("SAVE") {
-            save = true;
-        } else if args.keyword("NOSAVE") {
-            nosave = true;
-        } else if args.keyword("ABORT") {
-            abort = true;
-        } else if args.keyword("NOW") {
-            // There are no replicas to wait for.
-            now = true;
-        } else if args.keyword("FORCE") {
-            force = true;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-    }
-    if (save && nosave) || (abort && (save || nosave || now || force)) {
-        return Err(CommandError::Syntax);
-    }
-    if abort {
-        // While it ends the server reads nothing, so nobody can say this in time.
-        return Err(CommandError::err("No shutdown in progress."));
-    }
-    if save {
-        return Err(CommandError::err("SHUTDOWN SAVE is not possible: snapshots are not available yet"));
-    }
-    call.shut_down(ShutDown { save: nosave.then_some(false), force });
     Ok(())
 }
 

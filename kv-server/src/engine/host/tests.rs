@@ -501,7 +501,6 @@ fn time_lastsave_and_shutdown() {
             ("SHUTDOWN FOO", "-ERR syntax error"),
             ("SHUTDOWN SAVE NOSAVE", "-ERR syntax error"),
             ("SHUTDOWN ABORT NOW", "-ERR syntax error"),
-            ("SHUTDOWN SAVE", "-ERR SHUTDOWN SAVE is not possible: snapshots are not available yet"),
         ] {
             assert_eq!(server.run(a, line), error, "{line}");
         }

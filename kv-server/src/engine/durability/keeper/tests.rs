@@ -629,6 +629,33 @@ fn a_log_that_is_switched_on_counts_when_its_snapshot_is_whole() {
 }
 
 #[test]
+fn a_snapshot_may_fail_before_all_shards_have_passed_its_marker() {
+    let mut bench = Bench::new(Config { save: SavePoints(Vec::new()), ..Config::default() });
+    for question in [Question::Save, Question::BackgroundSave { schedule: false }] {
+        assert_eq!(bench.ask(question), None);
+        let (snapshot, _) = bench.snapshot();
+        bench.tell(ToKeeper::SaveFailed { snapshot, error: "No space left on device".into() });
+        bench.pass_marker(b"");
+        bench.work();
+        assert_eq!(bench.answers, ["-ERR"]);
+        bench.answers.clear();
+    }
+    // The log does not begin without the snapshot that it would go on from.
+    bench.set(|config| config.appendonly = true);
+    let (snapshot, _) = bench.snapshot();
+    bench.tell(ToKeeper::SaveFailed { snapshot, error: "No space left on device".into() });
+    assert!(bench.pass_marker(b"").log);
+    bench.work();
+    assert!(!bench.pass_marker(b"lost").log);
+    bench.pass(TRY_AGAIN_MS);
+    let epoch = bench.pass_marker(b"").epoch;
+    bench.work();
+    bench.epoch(b"kept");
+    bench.save();
+    assert_eq!(bench.kept(), Kept { base: epoch, epochs: vec![(epoch + 1, "kept".into())] });
+}
+
+#[test]
 fn switching_the_log_on_is_tried_again_when_it_fails() {
     let mut bench = Bench::new(Config { save: SavePoints(Vec::new()), ..Config::default() });
     bench.set(|config| config.appendonly = true);
