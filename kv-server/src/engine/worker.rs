@@ -450,7 +450,7 @@ impl Worker {
 
     /// Whether others have left something for this worker: what it is woken for.
     pub fn has_news(&self) -> bool {
-        !self.mailbox.is_empty() || self.may_release() || self.may_walk() || self.may_take_input()
+        !self.mailbox.is_empty() || self.may_release() || self.may_take_input()
     }
 
     /// Takes the mailbox as it is now. Replies are served at once, requests wait in order for `run_mail`.

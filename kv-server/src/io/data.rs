@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How often a load tells how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How much the saver stands back behind the others when the processor is short.
+const SAVER_NICE: i32 = 10;
 
 /// A folder that this process has locked, with the manifest read and nothing else.
 pub struct Data {
@@ -71,9 +73,12 @@ impl Data {
             keeper: link.keeper().clone(),
         });
         let pieces = self.inboxes.saver.clone();
-        thread::Builder::new()
-            .name("saver".into())
-            .spawn(move || pieces.iter().for_each(|message| saver.handle(message)))?;
+        thread::Builder::new().name("saver".into()).spawn(move || {
+            // Nobody waits for a snapshot, and it uses all the processor it can get. Where this is refused, nothing
+            // is lost but a little of the others' time.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), SAVER_NICE);
+            pieces.iter().for_each(|message| saver.handle(message));
+        })?;
         let to_saver = link.saver().clone();
         thread::Builder::new().name("keeper".into()).spawn(move || match self.start(&shared, to_saver) {
             Ok(keeper) => {

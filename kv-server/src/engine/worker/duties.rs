@@ -71,7 +71,7 @@ impl Worker {
         if self.shard.is_some() && !self.queue.is_empty() {
             return Rest::Yield;
         }
-        if !self.walks.is_empty() && self.shard.is_some() || self.may_walk() {
+        if !self.walks.is_empty() && self.shard.is_some() {
             return Rest::None;
         }
         let mut until = self.shard.as_ref().and_then(|s| s.next_due());
@@ -83,6 +83,9 @@ impl Worker {
         let was_busy = self.figures.ops_per_sec > 0 || self.figures.commands != self.sample.commands;
         if (self.config.timeout > 0 && self.open > 0) || was_busy || self.over_soft_limit {
             until = Some(until.map_or(self.next_second, |u| u.min(self.next_second)));
+        }
+        if let Some(at) = self.walks_at() {
+            until = Some(until.map_or(at, |u| u.min(at)));
         }
         match until {
             Some(until) if until <= self.now => Rest::None,

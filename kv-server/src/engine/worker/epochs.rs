@@ -3,10 +3,13 @@
 
 use super::super::durability::{Marker, Status, ToKeeper};
 use super::{ConnId, Worker};
-use kv_core::store::Shard;
+use kv_core::store::{Shard, UnixMs};
 
 /// How much of a shard is saved in a turn, as `Shard::step_snapshot` counts: some 300 us.
 const WALK_BUDGET: usize = 150_000;
+/// From one such step to the next. A worker that walked without a pause would have used up its share of the processor when
+/// a request comes, and others would run first.
+const WALK_EVERY_US: u64 = 1000;
 
 /// Where a worker stands between two markers.
 pub(super) struct Epochs {
@@ -22,6 +25,8 @@ pub(super) struct Epochs {
     dirty: u64,
     /// The snapshot that the shard has not handed over completely.
     snapshot: Option<u64>,
+    /// When the shard is walked on.
+    walk_at_us: u64,
     /// The shard's log is so long that nobody is read from.
     is_log_long: bool,
     /// Connections were not read from, since too much waits for the disk.
@@ -40,6 +45,7 @@ impl Epochs {
             durable: 0,
             dirty: 0,
             snapshot: None,
+            walk_at_us: 0,
             is_log_long: false,
             is_input_held: false,
             to_publish: None,
@@ -193,8 +199,10 @@ impl Worker {
     /// Walks a part of the shard for the snapshot under way, if it is here, and hands over what was saved.
     pub(super) fn walk_for_snapshot(&mut self) {
         let Some(shard) = self.shard.as_mut() else { return };
+        let is_time = self.now_us >= self.epochs.walk_at_us;
         let Some(snapshot) = self.epochs.snapshot else {
-            if shard.wants_step() {
+            if is_time && shard.wants_step() {
+                self.epochs.walk_at_us = self.now_us + WALK_EVERY_US;
                 shard.step_snapshot(WALK_BUDGET);
             }
             return;
@@ -204,7 +212,11 @@ impl Worker {
             self.epochs.snapshot = None;
             return shard.abort_snapshot();
         }
-        let is_over = !status.is_queue_full() && shard.step_snapshot(WALK_BUDGET);
+        let walks = is_time && !status.is_queue_full();
+        if walks {
+            self.epochs.walk_at_us = self.now_us + WALK_EVERY_US;
+        }
+        let is_over = walks && shard.step_snapshot(WALK_BUDGET);
         let pieces = shard.take_pieces();
         if is_over || !pieces.is_empty() {
             self.link.save(snapshot, self.id, pieces, is_over);
@@ -226,13 +238,14 @@ impl Worker {
         self.epochs.is_input_held && !self.link.status().is_overfull()
     }
 
-    /// Whether `walk_for_snapshot` has something to do now.
-    pub(super) fn may_walk(&self) -> bool {
-        let status = self.link.status();
-        match (&self.shard, self.epochs.snapshot) {
-            (None, _) => false,
-            (Some(shard), None) => shard.wants_step(),
-            (Some(_), Some(snapshot)) => !status.is_queue_full() || status.aborted() >= snapshot,
+    /// When to look again whether `walk_for_snapshot` has something to do.
+    pub(super) fn walks_at(&self) -> Option<UnixMs> {
+        let shard = self.shard.as_ref()?;
+        let next_ms = self.epochs.walk_at_us.div_ceil(1000);
+        match self.epochs.snapshot {
+            None => shard.wants_step().then_some(next_ms),
+            Some(_) if self.link.status().is_queue_full() => Some(self.now + 1),
+            Some(_) => Some(next_ms),
         }
     }
 }
