@@ -25,7 +25,7 @@ pub use docs::commands_markdown;
 pub use error::CommandError;
 pub use event::Event;
 pub use keys::{Begin, Find, KeyAccess, KeySpec, OptionWords, keys_of, legacy_range, may_be_anywhere};
-pub use replay::replay;
+pub use replay::{fuzz_replay, replay};
 pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, LogAs, Spread, StoreFn, row};
 pub use syntax::{Argument, ArgumentKind, arguments_of};
 pub use table::{Found, Row, RowId, Table, table};

@@ -5,11 +5,16 @@
 //! damage: a command that fails, or whose row is not logged by its words, a key of another shard, a database that is not
 //! there. Nothing a log can say is a panic.
 
+mod fuzz;
+
+pub use fuzz::fuzz_replay;
+
 use super::{Args, Ctx, Found, Handler, Known, LogAs, Outcome, Settings, Stores, keys_of, table};
 use crate::persist::Damage;
 use crate::persist::record::{Record, Records, Words};
 use crate::resp::{Arg, Proto, Reply};
-use crate::store::{Key, Shard, UnixMs};
+use crate::store::{Key, KeyHasher, Shard, UnixMs};
+use std::sync::Arc;
 
 /// What replayed commands may make at least, whatever the options say now: the most that they could say then, bytes.
 const STRING_MAX: usize = u32::MAX as usize;
@@ -27,18 +32,15 @@ pub fn replay(
     offset: u64,
     settings: &Settings,
 ) -> Result<(), Damage> {
-    let settings = Settings { string_max: STRING_MAX, ..*settings };
+    run(shard, shards, section, offset, &Settings { string_max: STRING_MAX, ..*settings })
+}
+
+fn run(shard: &mut Shard, shards: usize, section: &[u8], offset: u64, settings: &Settings) -> Result<(), Damage> {
     let (log_was_on, dirty, stats) = (shard.log.on, shard.dirty, shard.stats);
     shard.log.on = false;
-    let mut replay = Replay {
-        shard,
-        shards,
-        settings: &settings,
-        now: None,
-        data: Vec::new(),
-        words: Vec::new(),
-        reply: Vec::new(),
-    };
+    let hasher = Arc::clone(&shard.hasher);
+    let (data, words, reply) = Default::default();
+    let mut replay = Replay { shard, shards, settings, hasher, now: None, data, words, reply };
     let result = replay.section(Records::new(section, offset, &settings.limits));
     replay.sweep();
     (shard.log.on, shard.dirty, shard.stats) = (log_was_on, dirty, stats);
@@ -49,6 +51,7 @@ struct Replay<'a> {
     shard: &'a mut Shard,
     shards: usize,
     settings: &'a Settings,
+    hasher: Arc<KeyHasher>,
     /// None before the section's first moment.
     now: Option<UnixMs>,
     /// The command at hand: its bytes, and its words in them.
@@ -123,7 +126,7 @@ impl Replay<'_> {
 
     fn command(&mut self, now: UnixMs, db: usize, words: Words<'_>) -> Result<(), String> {
         self.shard.own_db(db)?;
-        let Replay { shard, shards, settings, data, words: args, reply, .. } = self;
+        let Replay { shard, shards, settings, hasher, data, words: args, reply, .. } = self;
         data.clear();
         args.clear();
         for word in words {
@@ -160,9 +163,8 @@ impl Replay<'_> {
         let (at, key) = keys?.ok_or_else(|| format!("the command {name} without a key"))?;
         let hashes = [key.hash];
         reply.clear();
-        let hasher = std::sync::Arc::clone(&shard.hasher);
         let mut ctx = Ctx::new(Stores::One(shard), *shards, now, db, settings);
-        let mut reader = Args::new(data, args, row.name_words, &hasher, Known::new(at, 1, &hashes));
+        let mut reader = Args::new(data, args, row.name_words, hasher, Known::new(at, 1, &hashes));
         match handler(&mut ctx, &mut reader, &mut Reply::new(reply, Proto::Resp2)) {
             Ok(Outcome::Done) => Ok(()),
             Ok(Outcome::Again(_)) => Err(format!("the command {name}, which only walks")),

@@ -15,6 +15,9 @@ use super::{Key, Shard, UnixMs};
 use crate::persist::record;
 use crate::persist::value::State;
 
+/// Room that a section gets at once, bytes: many are as long as the one before, and growing copies them.
+const ROOM_MAX: usize = 1 << 20;
+
 /// The records of one shard that no epoch holds yet.
 #[derive(Default)]
 pub struct ShardLog {
@@ -23,6 +26,8 @@ pub struct ShardLog {
     /// The last epoch that something of this log was taken for; 0 before the first.
     pub written: u64,
     bytes: Vec<u8>,
+    /// Bytes of the last section, as far as room is made for as many at once.
+    expected: usize,
     /// The moment of the last record of time.
     moment: UnixMs,
 }
@@ -43,6 +48,7 @@ impl ShardLog {
     pub fn take(&mut self, epoch: u64) -> Vec<u8> {
         if !self.is_empty() {
             self.written = epoch;
+            self.expected = self.len().min(ROOM_MAX);
         }
         std::mem::take(&mut self.bytes)
     }
@@ -57,6 +63,9 @@ impl ShardLog {
     fn at(&mut self, now: UnixMs) -> &mut Vec<u8> {
         debug_assert!(now >= self.moment, "the moments of a shard go back from {} to {now}", self.moment);
         if self.moment != now || self.bytes.is_empty() {
+            if self.bytes.is_empty() {
+                self.bytes.reserve(self.expected);
+            }
             record::put_time(&mut self.bytes, now);
             self.moment = now;
         }

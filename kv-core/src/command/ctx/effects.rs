@@ -5,7 +5,8 @@
 //!
 //! - `wrote` comes behind the last change of the key, so its state is the one that the command leaves.
 //! - A command that is logged by its words has one key and hangs on nothing but the key's value and the moment. Neither may it
-//!   hang on the form in which the value is kept, which a replay does not have (approximate trimming), nor on chance.
+//!   hang on the form in which the value is kept, which a replay does not have (approximate trimming), nor on chance. (PFADD
+//!   hangs on an option: `hll-sparse-max-bytes` decides when the form becomes another, which means the same.)
 //! - A command that fails has written nothing, or has had its keys logged by their state: a replay takes an error for damage.
 //!
 //! What is not logged changes nothing that a client could tell: the estimate that PFCOUNT keeps in a HyperLogLog, when a key

@@ -128,6 +128,14 @@ fn limits_of_the_present_do_not_hold_for_what_was_done() {
     assert!(shard.dbs[0].peek(hasher.key(b"k"), NOW).is_some_and(|entry| entry.bytes() > 1200 << 10));
 }
 
+#[test]
+fn broken_sections_are_damage_and_nothing_worse() {
+    for seed in 0..300 {
+        let played = std::panic::catch_unwind(|| fuzz_replay(seed));
+        assert!(played.is_ok(), "seed {seed}");
+    }
+}
+
 /// The commands in a section, and other records by their kind.
 fn told(section: &[u8]) -> Vec<String> {
     let limits = Limits::default();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::command::{
-    Arity, Begin, Find, Flags, KeySpec, Spread, categories_of, keys_of, legacy_range, may_be_anywhere,
+    Arity, Begin, Find, Flags, KeySpec, LogAs, Spread, categories_of, keys_of, legacy_range, may_be_anywhere,
 };
 use std::collections::BTreeSet;
 
@@ -26,6 +26,17 @@ fn every_row_is_found_by_its_name_in_any_case() {
             }
             Found::UnknownCommand | Found::UnknownSubcommand(_) => panic!("{} is not found", row.full_name),
         }
+    }
+}
+
+#[test]
+fn what_is_logged_by_its_words_has_one_key() {
+    for row in rows() {
+        let is_write = row.spec.flags.has(Flags::WRITE);
+        assert!(is_write || row.spec.log == LogAs::State, "{}: it writes nothing", row.full_name);
+        // XREADGROUP says itself what it did, stream by stream.
+        let one_key = row.single_key.is_some() || row.full_name == "xreadgroup";
+        assert!(row.spec.log != LogAs::Words || one_key, "{}: a replay has one shard at a time", row.full_name);
     }
 }
 
