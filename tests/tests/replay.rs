@@ -84,8 +84,9 @@ fn acts(grammar: &Grammar, seed: u64) -> Vec<Act> {
             10 => acts.push(Act::PassToDue { before: random.one_in(3) }),
             11 | 12 => {
                 let line = SOON[random.index(SOON.len())];
-                acts.push(Act::Request(line.split(' ').map(|word| word.as_bytes().to_vec()).collect()));
+                acts.push(Act::Request(split(line)));
             }
+            17 => approximate_trim(random).into_iter().for_each(|line| acts.push(Act::Request(split(&line)))),
             15 | 16 => acts.push(Act::Expire(random.index(4))),
             13 => acts.push(Act::Cut),
             14 if random.one_in(5) => acts.push(Act::Base),
@@ -106,6 +107,22 @@ fn acts(grammar: &Grammar, seed: u64) -> Vec<Act> {
     }
     acts.push(Act::Cut);
     acts
+}
+
+fn split(line: &str) -> Vec<Vec<u8>> {
+    line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// Entries for a stream of their own, and one of the trims that hang on where its nodes end.
+fn approximate_trim(random: &mut Random) -> Vec<String> {
+    let mut lines = vec!["XADD long * f v".to_string(); random.index(12)];
+    let max = random.below(8);
+    lines.push(match random.below(3) {
+        0 => format!("XTRIM long MAXLEN ~ {max}"),
+        1 => format!("XADD long MAXLEN ~ {max} LIMIT {max} * f v"),
+        _ => format!("XTRIM long MINID ~ 1700000000002-{max}"),
+    });
+    lines
 }
 
 /// Ids of the present moment leave no room for the small ones of all other requests.
