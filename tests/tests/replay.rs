@@ -335,5 +335,5 @@ fn a_replayed_log_gives_what_the_shards_had() {
     let times = |row: &Row| table().by_full_name(row.full_name.as_bytes()).and_then(|id| logged.get(&id)).copied();
     let seldom: Vec<_> = rows.filter(|row| times(row).unwrap_or(0) < 10).map(|row| &row.full_name).collect();
     println!("seeds {first} to {}: {} requests were logged", first + cases - 1, logged.values().sum::<u64>());
-    assert!(seldom.is_empty(), "these have logged hardly anything: {seldom:?}");
+    assert!(cases < CASES || seldom.is_empty(), "these have logged hardly anything: {seldom:?}");
 }

@@ -12,17 +12,14 @@
 //! This module knows no file and no thread: a piece is written with the writer that is given, and may be moved anywhere.
 
 use super::db::saving::Unsaved;
-use super::entry::Form;
-use super::{Db, Garbage, Object, Shard, UnixMs, Value};
+use super::{Db, Garbage, Object, Shard, UnixMs};
 use crate::persist::snapshot::{Open, Writer};
-use crate::persist::value::{Kind, State};
-use crate::structs::ints::IntsRef;
-use crate::structs::packed::PackedRef;
+use crate::persist::value::Kind;
+use crate::types::List;
 use crate::types::hash::FrozenHash;
 use crate::types::set::FrozenSet;
 use crate::types::stream::{Groups, Stream, StreamId};
 use crate::types::zset::FrozenZSet;
-use crate::types::{HashRef, List, ListRef, SetRef, ZSetRef};
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -185,32 +182,6 @@ impl Frozen {
             Frozen::Set(set) => set.bytes(),
             Frozen::ZSet(zset) => zset.bytes(),
         }
-    }
-}
-
-/// A value as `persist` knows it.
-pub(super) fn state_of(value: Value<'_>) -> State<'_> {
-    match value {
-        Value::Int(int) => State::Int(int),
-        Value::Bytes(bytes) => State::Str(bytes),
-        Value::Packed(form, bytes) => {
-            let packed = PackedRef::from_bytes(bytes);
-            match form {
-                Form::Hash => State::Hash(HashRef::Packed(packed)),
-                Form::List => State::List(ListRef::Packed(packed)),
-                Form::Set => State::Set(SetRef::Packed(packed)),
-                Form::SetInts => State::Set(SetRef::Ints(IntsRef::from_bytes(bytes))),
-                Form::ZSet => State::ZSet(ZSetRef::Packed(packed)),
-            }
-        }
-        Value::Object(object) => match object {
-            Object::Str(text) => State::Str(text),
-            Object::Hash(hash) => State::Hash(hash.as_ref()),
-            Object::List(list) => State::List(list.as_ref()),
-            Object::Set(set) => State::Set(set.as_ref()),
-            Object::ZSet(zset) => State::ZSet(zset.as_ref()),
-            Object::Stream(stream) => State::Stream(stream),
-        },
     }
 }
 

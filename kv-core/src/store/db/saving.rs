@@ -24,7 +24,7 @@
 use super::Db;
 use crate::persist::record;
 use crate::store::entry::{Entry, EntryMut, Stamp};
-use crate::store::snapshot::{Frozen, Piece, state_of};
+use crate::store::snapshot::{Frozen, Piece};
 use crate::store::{UnixMs, Value};
 use crate::structs::table::Table;
 
@@ -91,7 +91,7 @@ impl Saving {
             }
             value => {
                 let before = self.records.len();
-                record::put_state(&mut self.records, number, view.key(), expire_at, state_of(value));
+                record::put_state(&mut self.records, number, view.key(), expire_at, value.state());
                 let cost = self.records.len() - before;
                 self.keys += 1;
                 if self.records.len() >= RECORDS_BYTES {

@@ -32,7 +32,7 @@ fn state(shard: &Shard, now: UnixMs, limits: &Limits) -> Keys {
         loop {
             cursor = db.scan(cursor, now, |entry| {
                 let mut bytes = Vec::new();
-                value::write(&mut bytes, state_of(entry.value()));
+                value::write(&mut bytes, entry.value().state());
                 let value = value::read(&mut Reader::new(&bytes, 0), limits).expect("what was written");
                 state.insert((number, entry.key().to_vec()), (entry.expire_at(), owned(value)));
             });
