@@ -236,15 +236,14 @@ impl<R: Read> Scanner<R> {
             return Ok(None);
         }
         let head = if read < FRAME_HEAD as u64 { None } else { Head::read(self.header.id, &bytes) };
+        self.body.clear();
         let Some(head) = head else {
-            return self.torn(bytes).map(|()| None);
+            return self.torn(&bytes).map(|()| None);
         };
         self.check_order(&head)?;
-        self.body.clear();
         let read = read_up_to(&mut self.source, head.length, &mut self.body)?;
         if read < head.length || crc32c_append(head.crc, &self.body) != head.body_crc {
-            bytes.extend_from_slice(&self.body);
-            return self.torn(bytes).map(|()| None);
+            return self.torn(&bytes).map(|()| None);
         }
         let offset = self.offset;
         let count = self.check_sections(&head)?;
@@ -257,18 +256,14 @@ impl<R: Read> Scanner<R> {
 
     /// A frame is the next one of this segment, or something in between has been taken out.
     fn check_order(&self, head: &Head) -> Result<(), Damage> {
-        let Head { epoch, before, .. } = *head;
-        match self.epoch {
-            Some(last) if before != last => Err(Damage::new(
-                self.offset,
-                format!("epoch {epoch} follows epoch {before}, and {last} stands in front"),
-            )),
-            None if epoch < self.header.first_epoch => {
-                let first = self.header.first_epoch;
-                Err(Damage::new(self.offset, format!("epoch {epoch} in a segment that begins with {first}")))
-            }
-            _ => Ok(()),
-        }
+        let (Head { epoch, before, .. }, first) = (*head, self.header.first_epoch);
+        let what = match self.epoch {
+            Some(last) if before != last => format!("epoch {epoch} follows epoch {before}, and {last} stands in front"),
+            None if epoch < first => format!("epoch {epoch} in a segment that begins with {first}"),
+            None if before >= first => format!("epoch {epoch} follows epoch {before}, which is missing"),
+            _ => return Ok(()),
+        };
+        Err(Damage::new(self.offset, what))
     }
 
     /// Checks that the sections are what the body consists of; returns how many there are.
@@ -291,37 +286,32 @@ impl<R: Read> Scanner<R> {
         if left == 0 { Ok(count) } else { Err(damage("its sections are shorter than itself")) }
     }
 
-    /// The frame at `offset`, of which `bytes` have been read, is not whole. Looks for one behind that makes it damage.
-    fn torn(&mut self, mut bytes: Vec<u8>) -> Result<(), ReadError> {
+    /// The frame at `offset`, of which `head` and the body have been read as far as they go, is not whole. Looks for one
+    /// behind that makes it damage.
+    fn torn(&mut self, head: &[u8]) -> Result<(), ReadError> {
         let after = self.epoch.unwrap_or(self.header.first_epoch.saturating_sub(1));
-        let mut lost_bytes = bytes.len() as u64;
-        // The first byte is where the frame that is not whole begins.
-        let mut from = 1;
-        let mut at = self.offset;
+        let mut rest = head.chain(&*self.body).chain(&mut self.source);
+        let mut lost_bytes = 0;
+        let mut window = Vec::new();
         loop {
-            for place in from..(bytes.len() + 1).saturating_sub(FRAME_HEAD) {
-                // The cheap question first: hardly any bytes answer it with yes.
-                let window = &bytes[place..];
-                if u64_at(window, 24) > after
-                    && u64_at(window, 24) <= u64_at(window, 16)
-                    && let Some(head) = Head::read(self.header.id, window)
-                {
-                    let (synced, found) = (head.synced, at + place as u64);
-                    let what = format!(
-                        "no whole frame follows epoch {after}, but the frame at byte {found} says that epoch {synced} was on the disk"
-                    );
-                    return Err(Damage::new(self.offset, what).into());
-                }
-            }
-            let keep = bytes.len().min(FRAME_HEAD - 1);
-            at += (bytes.len() - keep) as u64;
-            bytes.drain(..bytes.len() - keep);
-            from = 0;
-            let read = read_up_to(&mut self.source, SEARCH_BYTES, &mut bytes)?;
-            lost_bytes += read;
+            let read = read_up_to(&mut rest, SEARCH_BYTES, &mut window)?;
             if read == 0 {
                 break;
             }
+            lost_bytes += read;
+            let begin = self.offset + lost_bytes - window.len() as u64;
+            for place in 0..(window.len() + 1).saturating_sub(FRAME_HEAD) {
+                // The cheap question first: hardly any bytes answer it with yes.
+                let bytes = &window[place..];
+                let (before, synced) = (u64_at(bytes, 16), u64_at(bytes, 24));
+                if after < synced && synced <= before && Head::read(self.header.id, bytes).is_some() {
+                    let place = begin + place as u64;
+                    let told = format!("the frame at byte {place} says that epoch {synced} was on the disk");
+                    let what = format!("no whole frame follows epoch {after}, but {told}");
+                    return Err(Damage::new(self.offset, what).into());
+                }
+            }
+            window.drain(..(window.len() + 1).saturating_sub(FRAME_HEAD));
         }
         self.end = Some(End::Torn { offset: self.offset, lost_bytes, after_epoch: self.epoch });
         Ok(())

@@ -7,10 +7,16 @@ use super::Damage;
 use crate::structs::packed::Item;
 use rmp::Marker;
 use rmp::encode as rmp_encode;
+use std::ops::RangeInclusive;
 
 /// Up to here every integer is a double, and a score that is one is written as such.
 pub(super) const EXACT_MAX: u64 = 1 << 53;
 const EXACT_MIN: i64 = -(EXACT_MAX as i64);
+
+const BIN_8: u8 = 0xc4;
+const SMALL_INTS: RangeInclusive<u8> = 0..=0x7f;
+const SHORT_ARRAYS: RangeInclusive<u8> = 0x90..=0x9f;
+const PAIR: u8 = 0x92;
 
 /// Why writing cannot fail, for the compiler.
 const INFALLIBLE: &str = "a vector takes what it is given";
@@ -127,6 +133,12 @@ impl<'a> Reader<'a> {
         self.at >= self.bytes.len()
     }
 
+    /// What has not been read.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// Where in the file the next byte stands.
     #[inline]
     pub fn offset(&self) -> u64 {
@@ -165,7 +177,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token. Afterwards the place is behind it: for an array or a map, at its first element.
-    #[inline]
     pub(super) fn token(&mut self) -> Result<Token<'a>, Damage> {
         let Some(&first) = self.bytes.get(self.at) else { return Err(self.damage("the data ends within a record")) };
         self.at += 1;
@@ -198,6 +209,29 @@ impl<'a> Reader<'a> {
         })
     }
 
+    // What records mostly consist of is seen by its first byte, without making a token of it.
+
+    /// A string whose length is one byte, if one stands here.
+    #[inline]
+    fn short(&mut self) -> Option<&'a [u8]> {
+        match self.bytes.get(self.at..)? {
+            [BIN_8, len, rest @ ..] => {
+                let text = rest.get(..usize::from(*len))?;
+                self.at += 2 + text.len();
+                Some(text)
+            }
+            _ => None,
+        }
+    }
+
+    /// A byte of a range, if one stands here.
+    #[inline]
+    fn small(&mut self, range: RangeInclusive<u8>) -> Option<u8> {
+        let byte = *self.bytes.get(self.at).filter(|byte| range.contains(byte))?;
+        self.at += 1;
+        Some(byte)
+    }
+
     #[inline]
     fn bytes<const N: usize, L: Into<u64>>(&mut self, len: fn([u8; N]) -> L) -> Result<Token<'a>, Damage> {
         let len: u64 = len(self.take_array()?).into();
@@ -211,6 +245,13 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(super) fn uint(&mut self, what: &str) -> Result<u64, Damage> {
+        match self.small(SMALL_INTS) {
+            Some(number) => Ok(number.into()),
+            None => self.long_uint(what),
+        }
+    }
+
+    fn long_uint(&mut self, what: &str) -> Result<u64, Damage> {
         let at = self.at;
         match self.token()? {
             Token::Uint(number) => Ok(number),
@@ -218,7 +259,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
     pub(super) fn optional(&mut self, what: &str) -> Result<Option<u64>, Damage> {
         let at = self.at;
         match self.token()? {
@@ -232,12 +272,18 @@ impl<'a> Reader<'a> {
     pub(super) fn index(&mut self, what: &str) -> Result<usize, Damage> {
         let at = self.at;
         let number = self.uint(what)?;
-        usize::try_from(number)
-            .map_err(|_| Damage::new(self.offset + at as u64, format!("{number} is too large for {what}")))
+        usize::try_from(number).map_err(|_| self.damage_at(at, format!("{number} is too large for {what}")))
     }
 
     #[inline]
     pub(super) fn string(&mut self, what: &str) -> Result<&'a [u8], Damage> {
+        match self.short() {
+            Some(text) => Ok(text),
+            None => self.long_string(what),
+        }
+    }
+
+    fn long_string(&mut self, what: &str) -> Result<&'a [u8], Damage> {
         let at = self.at;
         match self.token()? {
             Token::Bytes(bytes) => Ok(bytes),
@@ -248,14 +294,18 @@ impl<'a> Reader<'a> {
     /// An element of a collection: a string, or the integer whose text it is.
     #[inline]
     pub(super) fn item(&mut self) -> Result<Item<'a>, Damage> {
-        let at = self.at;
-        let token = self.token()?;
-        self.item_of(at, token)
+        if let Some(text) = self.short() {
+            return Ok(Item::Bytes(text));
+        }
+        match self.small(SMALL_INTS) {
+            Some(int) => Ok(Item::Int(int.into())),
+            None => self.long_item(),
+        }
     }
 
-    #[inline]
-    pub(super) fn item_of(&self, at: usize, token: Token<'a>) -> Result<Item<'a>, Damage> {
-        match token {
+    fn long_item(&mut self) -> Result<Item<'a>, Damage> {
+        let at = self.at;
+        match self.token()? {
             Token::Bytes(bytes) => Ok(Item::Bytes(bytes)),
             Token::Negative(int) => Ok(Item::Int(int)),
             Token::Uint(number) if i64::try_from(number).is_ok() => Ok(Item::Int(number as i64)),
@@ -266,10 +316,17 @@ impl<'a> Reader<'a> {
     /// A score.
     #[inline]
     pub(super) fn score(&mut self) -> Result<f64, Damage> {
+        match self.small(SMALL_INTS) {
+            Some(score) => Ok(score.into()),
+            None => self.long_score(),
+        }
+    }
+
+    fn long_score(&mut self) -> Result<f64, Damage> {
         let at = self.at;
         match self.token()? {
             Token::Double(number) if !number.is_nan() => Ok(number),
-            Token::Double(_) => Err(Damage::new(self.offset + at as u64, "a score that is not a number")),
+            Token::Double(_) => Err(self.damage_at(at, "a score that is not a number")),
             Token::Uint(number @ 0..=EXACT_MAX) => Ok(number as f64),
             Token::Negative(number @ EXACT_MIN..) => Ok(number as f64),
             Token::Uint(_) | Token::Negative(_) => Err(self.damage_at(at, "a score that is no double")),
@@ -279,6 +336,19 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(super) fn array(&mut self, what: &str) -> Result<usize, Damage> {
+        match self.small(SHORT_ARRAYS) {
+            Some(byte) => Ok(usize::from(byte - SHORT_ARRAYS.start())),
+            None => self.long_array(what),
+        }
+    }
+
+    /// Whether an array of two elements begins here, which is then behind.
+    #[inline]
+    pub(super) fn is_pair(&mut self) -> bool {
+        self.small(PAIR..=PAIR).is_some()
+    }
+
+    fn long_array(&mut self, what: &str) -> Result<usize, Damage> {
         let at = self.at;
         match self.token()? {
             Token::Array(len) => Ok(len),
@@ -286,7 +356,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
     pub(super) fn map(&mut self, what: &str) -> Result<usize, Damage> {
         let at = self.at;
         match self.token()? {
@@ -299,6 +368,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn at(&self) -> usize {
         self.at
+    }
+
+    /// Goes on at a place where another reader of the same bytes has come to.
+    #[inline]
+    pub(super) fn go_to(&mut self, at: usize) {
+        self.at = at;
     }
 
     #[cold]

@@ -122,6 +122,15 @@ pub enum Record<'a> {
     Swap { a: usize, b: usize },
 }
 
+/// A key with all that belongs to it.
+#[derive(Debug, PartialEq)]
+pub struct Put<'a> {
+    pub db: usize,
+    pub key: &'a [u8],
+    pub expire_at: Option<UnixMs>,
+    pub value: Loaded<'a>,
+}
+
 /// What a snapshot's block holds.
 pub(super) enum Line<'a> {
     Record(Record<'a>),
@@ -204,24 +213,34 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Whether a key with its whole value begins here. (If not, something else does, or nothing.)
+/// Whether a key with its whole value begins here. (If not, something else does, or nothing. The head of a record is not
+/// written longer than necessary.)
 #[inline]
 pub(super) fn is_put(bytes: &[u8]) -> bool {
     matches!(bytes, [0x94 | 0x95, kind, ..] if u64::from(*kind) == PUT)
 }
 
+/// Reads a record where `is_put` said yes.
+#[inline]
+pub(super) fn read_put<'a>(input: &mut Reader<'a>, limits: &Limits) -> Result<Put<'a>, Damage> {
+    let len = input.array("a record")?;
+    input.uint("the kind of a record")?;
+    let (db, key) = db_and_key(input)?;
+    let value = value::read(input, limits)?;
+    let expire_at = if len == 5 { Some(expiry(input)?) } else { None };
+    Ok(Put { db, key, expire_at, value })
+}
+
 /// Reads a record; of a part, its head.
 #[inline]
 pub(super) fn read<'a>(input: &mut Reader<'a>, limits: &Limits) -> Result<Line<'a>, Damage> {
+    if is_put(input.rest()) {
+        let Put { db, key, expire_at, value } = read_put(input, limits)?;
+        return Ok(Line::Record(Record::Put { db, key, expire_at, value }));
+    }
     let at = input.at();
     let len = input.array("a record")?;
     let kind = input.uint("the kind of a record")?;
-    if (kind, len) == (PUT, 4) || (kind, len) == (PUT, 5) {
-        let (db, key) = db_and_key(input)?;
-        let value = value::read(input, limits)?;
-        let expire_at = if len == 5 { Some(expiry(input)?) } else { None };
-        return Ok(Line::Record(Record::Put { db, key, expire_at, value }));
-    }
     read_other(input, at, kind, len)
 }
 

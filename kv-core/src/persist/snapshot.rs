@@ -18,7 +18,8 @@
 //! A file without its footer is not whole. The reader says so, and nothing about the manifest, which knows the files' sizes.
 
 use super::msgpack;
-use super::record::{self, Line, Record};
+pub use super::record::Put;
+use super::record::{self, Line};
 use super::value::{self, Assembly, Kind, Loaded, State};
 use super::{Damage, FORMAT_VERSION, ReadError, UnixMs, check_start, read_up_to, u32_at, u64_at};
 use crate::types::Limits;
@@ -317,15 +318,6 @@ impl<S: FnMut(Vec<u8>)> Open<'_, S> {
     }
 }
 
-/// A key of a snapshot.
-#[derive(Debug, PartialEq)]
-pub struct Put<'a> {
-    pub db: usize,
-    pub key: &'a [u8],
-    pub expire_at: Option<UnixMs>,
-    pub value: Loaded<'a>,
-}
-
 /// Reads a file from its beginning to its end. It reads block by block, and holds one.
 pub struct Reader<R> {
     source: R,
@@ -412,12 +404,11 @@ impl<R: Read> Reader<R> {
             return Ok(Some(Put { db, key: &self.key, expire_at, value }));
         }
         let mut input = msgpack::Reader::new(&self.records[self.at..], self.at as u64);
-        match record::read(&mut input, limits) {
-            Ok(Line::Record(Record::Put { db, key, expire_at, value })) => {
+        match record::read_put(&mut input, limits) {
+            Ok(put) => {
                 self.at += input.at();
-                Ok(Some(Put { db, key, expire_at, value }))
+                Ok(Some(put))
             }
-            Ok(_) => Err(in_block(self.block_offset, input.damage_at(0, NO_KEY)).into()),
             Err(damage) => Err(in_block(self.block_offset, damage).into()),
         }
     }

@@ -22,7 +22,7 @@
 //! in several parts, which a reader puts together (`Assembly`): so nobody needs a second copy of a large value in memory.
 
 use super::msgpack::{
-    EXACT_MAX, Reader, Token, put_array, put_bytes, put_f64, put_int, put_item, put_map, put_optional, put_uint,
+    EXACT_MAX, Reader, put_array, put_bytes, put_f64, put_int, put_item, put_map, put_optional, put_uint,
 };
 use super::{Damage, UnixMs};
 use crate::structs::packed::Item;
@@ -30,6 +30,7 @@ use crate::types::list::End;
 use crate::types::stream::{self, ENTRY_BYTES_MAX, NodeLimits, Pending, Stream, StreamId};
 use crate::types::{Hash, HashRef, Limits, List, ListRef, Set, SetRef, ZSet, ZSetRef, hash::Ttl, zset};
 use std::borrow::Cow;
+use std::cell::Cell;
 
 /// No moment is larger: it can be told as a signed number.
 const MOMENT_MAX: u64 = i64::MAX as u64;
@@ -319,14 +320,13 @@ pub(super) fn set_count(out: &mut [u8], at: usize, count: u32) {
 /// Errors: the bytes are no value that `write` writes. The place of the reader is of no meaning then.
 #[inline]
 pub fn read<'a>(input: &mut Reader<'a>, limits: &Limits) -> Result<Loaded<'a>, Damage> {
-    let at = input.at();
-    match input.token()? {
-        Token::Bytes(text) => Ok(Loaded::Str(Cow::Borrowed(text))),
-        Token::Negative(int) => Ok(Loaded::Int(int)),
-        Token::Uint(int) if i64::try_from(int).is_ok() => Ok(Loaded::Int(int as i64)),
-        Token::Array(2) => read_collection(input, limits),
-        _ => Err(input.damage_at(at, "no value begins here")),
+    if input.is_pair() {
+        return read_collection(input, limits);
     }
+    Ok(match input.item()? {
+        Item::Bytes(text) => Loaded::Str(Cow::Borrowed(text)),
+        Item::Int(int) => Loaded::Int(int),
+    })
 }
 
 fn read_collection<'a>(input: &mut Reader<'a>, limits: &Limits) -> Result<Loaded<'a>, Damage> {
@@ -359,56 +359,77 @@ fn add_items(list: &mut List, input: &mut Reader<'_>, limits: &Limits) -> Result
     Ok(())
 }
 
-/// What is walked twice: first to see that it is well-formed and how long the elements are, then to take them over. Reading
-/// is cheap beside making room for elements, and nothing has to be undone when damage is found.
+/// The elements of a collection, walked as often as wanted: once to see how long they are, then to take them over. Reading is
+/// cheap beside making room for elements. Where damage is, the walk ends and tells `outcome`.
 #[derive(Clone)]
-struct Again<'a, T> {
+struct Elements<'a, 'o, F> {
     input: Reader<'a>,
     left: usize,
-    read: fn(&mut Reader<'a>) -> Result<T, Damage>,
+    read: F,
+    outcome: &'o Outcome,
 }
 
-impl<'a, T> Again<'a, T> {
-    /// Walks `len` elements the first time, and shows them to `see`.
-    fn check(
-        input: &mut Reader<'a>,
-        len: usize,
-        read: fn(&mut Reader<'a>) -> Result<T, Damage>,
-        mut see: impl FnMut(&T),
-    ) -> Result<Again<'a, T>, Damage> {
-        let again = Again { input: input.clone(), left: len, read };
-        for _ in 0..len {
-            see(&read(input)?);
-        }
-        if len == 0 {
-            return Err(input.damage(EMPTY));
-        }
-        Ok(again)
-    }
+/// How walks ended.
+#[derive(Default)]
+struct Outcome {
+    damage: Cell<Option<Damage>>,
+    /// The place behind the last element.
+    end: Cell<usize>,
 }
 
-impl<T> Iterator for Again<'_, T> {
+impl<'a, T, F: Fn(&mut Reader<'a>) -> Result<T, Damage>> Iterator for Elements<'a, '_, F> {
     type Item = T;
 
     #[inline]
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
-        (self.read)(&mut self.input).ok()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        match (self.read)(&mut self.input) {
+            Ok(element) => {
+                if self.left == 0 {
+                    self.outcome.end.set(self.input.at());
+                }
+                Some(element)
+            }
+            Err(damage) => {
+                self.left = 0;
+                self.outcome.damage.set(Some(damage));
+                None
+            }
+        }
     }
 }
 
 const EMPTY: &str = "a collection without elements";
 const TWICE: &str = "an element that comes twice";
 
-fn read_set(input: &mut Reader<'_>, limits: &Limits) -> Result<Set, Damage> {
+/// Makes a collection of `len` elements that are read by `read`. `build` may walk over them again and again, at last over all;
+/// none: an element comes twice.
+#[inline]
+fn collect<'a, T, F: Fn(&mut Reader<'a>) -> Result<T, Damage> + Clone, C>(
+    input: &mut Reader<'a>,
+    len: usize,
+    read: F,
+    build: impl FnOnce(Elements<'a, '_, F>) -> Option<C>,
+) -> Result<C, Damage> {
     let at = input.at();
+    if len == 0 {
+        return Err(input.damage(EMPTY));
+    }
+    let outcome = Outcome::default();
+    let collection = build(Elements { input: input.clone(), left: len, read, outcome: &outcome });
+    match (outcome.damage.take(), collection) {
+        (Some(damage), _) => Err(damage),
+        (None, None) => Err(input.damage_at(at, TWICE)),
+        (None, Some(collection)) => {
+            input.go_to(outcome.end.get());
+            Ok(collection)
+        }
+    }
+}
+
+fn read_set(input: &mut Reader<'_>, limits: &Limits) -> Result<Set, Damage> {
     let len = input.array("the members of a set")?;
-    let members = Again::check(input, len, |input| input.item(), |_| {})?;
-    Set::of_members(members, limits).ok_or_else(|| input.damage_at(at, TWICE))
+    collect(input, len, Reader::item, |members| Set::of_members(members, limits))
 }
 
 type Field<'a> = (Item<'a>, Item<'a>, Option<UnixMs>);
@@ -416,18 +437,15 @@ type Field<'a> = (Item<'a>, Item<'a>, Option<UnixMs>);
 #[inline]
 fn field<'a>(input: &mut Reader<'a>) -> Result<Field<'a>, Damage> {
     let name = input.item()?;
-    let at = input.at();
-    match input.token()? {
-        Token::Array(2) => Ok((name, input.item()?, Some(moment(input, "when a field expires")?))),
-        token => Ok((name, input.item_of(at, token)?, None)),
+    if input.is_pair() {
+        return Ok((name, input.item()?, Some(moment(input, "when a field expires")?)));
     }
+    Ok((name, input.item()?, None))
 }
 
 fn read_hash(input: &mut Reader<'_>, limits: &Limits) -> Result<Hash, Damage> {
-    let at = input.at();
     let len = input.map("the fields of a hash")?;
-    let fields = Again::check(input, len, field, |_| {})?;
-    Hash::of_fields(fields, limits).ok_or_else(|| input.damage_at(at, TWICE))
+    collect(input, len, field, |fields| Hash::of_fields(fields, limits))
 }
 
 #[inline]
@@ -441,10 +459,8 @@ fn scored<'a>(input: &mut Reader<'a>) -> Result<(Item<'a>, f64), Damage> {
 }
 
 fn read_zset(input: &mut Reader<'_>, limits: &Limits) -> Result<ZSet, Damage> {
-    let at = input.at();
     let len = input.map("the members of a sorted set")?;
-    let members = Again::check(input, len, scored, |_| {})?;
-    ZSet::of_members(members, limits).ok_or_else(|| input.damage_at(at, TWICE))
+    collect(input, len, scored, |members| ZSet::of_members(members, limits))
 }
 
 /// A moment.
@@ -523,14 +539,19 @@ impl Lines {
         if id <= self.stream.last_id() {
             return Err(input.damage_at(at, format!("entry {id} behind entry {}", self.stream.last_id())));
         }
-        let mut size = 0usize;
-        let pairs = Again::check(input, count, pair, |(field, value)| size += field.len() + value.len())?;
+        let (mut walk, mut size) = (input.clone(), 0);
+        for _ in 0..count {
+            let (field, value) = pair(&mut walk)?;
+            size += field.len() + value.len();
+        }
         if size > ENTRY_BYTES_MAX {
             return Err(input.damage_at(at, format!("an entry of {size} bytes")));
         }
         let limits = NodeLimits { bytes: limits.stream_node_bytes, entries: limits.stream_node_entries };
-        self.stream.append(id, count, size, pairs, limits);
-        Ok(())
+        collect(input, count, pair, |pairs| {
+            self.stream.append(id, count, size, pairs, limits);
+            Some(())
+        })
     }
 
     fn state(&mut self, input: &mut Reader<'_>) -> Result<(), Damage> {
