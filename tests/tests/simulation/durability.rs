@@ -45,6 +45,53 @@ struct Wrong {
     cut_by_shard: bool,
 }
 
+/// How often stories have come to what they are about.
+#[derive(Default)]
+struct Reached([AtomicU64; 10]);
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// A snapshot with a log behind it was loaded.
+    BaseAndLog,
+    /// The log ended torn.
+    Torn,
+    /// Shards became more or fewer.
+    Resharded,
+    /// With `always` something was answered before the machine stopped.
+    AnsweredAndCrashed,
+    /// The machine stopped in the middle of a step of the disk.
+    CrashedInAStep,
+    /// The process alone was killed.
+    Killed,
+    /// Everything was said to be kept.
+    Kept,
+    /// Writes were refused, and accepted again.
+    Recovered,
+    /// A snapshot failed.
+    SnapshotFailed,
+    /// Less was loaded than there was, as it may be without `always`.
+    Lost,
+}
+
+impl Reached {
+    fn count(&self, place: Place) {
+        self.0[place as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+const PLACES: [Place; 10] = [
+    Place::BaseAndLog,
+    Place::Torn,
+    Place::Resharded,
+    Place::AnsweredAndCrashed,
+    Place::CrashedInAStep,
+    Place::Killed,
+    Place::Kept,
+    Place::Recovered,
+    Place::SnapshotFailed,
+    Place::Lost,
+];
+
 /// Commands with known effects in a life.
 const COMMANDS: usize = 20;
 const STEPS_MAX: u64 = 60_000;
@@ -91,6 +138,8 @@ struct Life<'a> {
     fails_until: Option<u64>,
     /// The log was on all the time, with `always`.
     is_strict: bool,
+    was_refusing: bool,
+    reached: Arc<Reached>,
     crash_at: Option<u64>,
 }
 
@@ -171,6 +220,11 @@ impl<'a> Life<'a> {
 
     /// Things that happen to a server.
     fn happen(&mut self) {
+        let is_refusing = self.world.link.status().refuses_writes();
+        if self.was_refusing && !is_refusing {
+            self.reached.count(Place::Recovered);
+        }
+        self.was_refusing = is_refusing;
         if self.fails_until.is_some_and(|until| until <= self.clock) {
             self.fails_until = None;
             self.disk.fail(None);
@@ -346,10 +400,11 @@ struct Story {
     now_us: u64,
     /// What all shards showed at the end of each epoch that may be loaded.
     epochs: BTreeMap<u64, Shown>,
+    reached: Arc<Reached>,
 }
 
 impl Story {
-    fn new(seed: u64, wrong: Wrong) -> Story {
+    fn new(seed: u64, wrong: Wrong, reached: Arc<Reached>) -> Story {
         let mut random = Random::new(seed);
         let disk = TestDisk::new(random.next_u64());
         disk.set_broken(wrong.disk);
@@ -360,7 +415,7 @@ impl Story {
         let names = names_on(&shards, 3, &KeyHasher::new(hash_seed));
         let mixture = Mixture::random(&mut random);
         let epochs = BTreeMap::from([(0, Shown::new())]);
-        Story { random, wrong, disk, names, mixture, fresh: 0, now_us: BEGINNING_US, epochs }
+        Story { random, wrong, disk, names, mixture, fresh: 0, now_us: BEGINNING_US, epochs, reached }
     }
 
     fn config(&mut self) -> Config {
@@ -390,6 +445,16 @@ impl Story {
             now: self.now_us / 1000,
         };
         let found = recover::recover(&self.disk, &manifest, &wanted, &Alone, &Progress::default()).map_err(refused)?;
+        if manifest.base.is_some() && found.epochs > 0 {
+            self.reached.count(Place::BaseAndLog);
+        }
+        if found.cut.is_some() {
+            self.reached.count(Place::Torn);
+        }
+        let before = manifest.base.as_ref().map(|base| base.bytes.len());
+        if before.is_some_and(|before| before != workers) {
+            self.reached.count(Place::Resharded);
+        }
         Ok((manifest, found))
     }
 
@@ -512,11 +577,16 @@ impl Story {
                     paused: None,
                     fails_until: None,
                     is_strict: is_always,
+                    was_refusing: false,
+                    reached: story.reached.clone(),
                     crash_at,
                 };
                 // A crash that unwinds takes the life with it, but not the time.
                 let ending = catch_unwind(AssertUnwindSafe(|| life.live(stops)));
                 *now_us = life.world.now_us;
+                if life.world.link.status().aborted() > 0 {
+                    life.reached.count(Place::SnapshotFailed);
+                }
                 match ending {
                     Ok(ending) => ending,
                     Err(why) => resume_unwind(why),
@@ -526,7 +596,10 @@ impl Story {
             has_served = *is_serving;
             match outcome {
                 Ok(ending) => ending?,
-                Err(why) if why.is::<Crash>() => Ending::Crash,
+                Err(why) if why.is::<Crash>() => {
+                    story.reached.count(Place::CrashedInAStep);
+                    Ending::Crash
+                }
                 Err(why) => resume_unwind(why),
             }
         };
@@ -541,6 +614,7 @@ impl Story {
             // The system stops as well, and not only the process.
             self.disk = self.disk.after_crash(&mut self.random);
         } else {
+            self.reached.count(Place::Killed);
             self.disk = self.disk.after_kill();
         }
         let last = self.epochs.keys().next_back().copied();
@@ -557,6 +631,15 @@ impl Story {
             // Without a log nobody makes safe what was loaded from one; with it that comes before anybody is served.
             let is_right = !config.appendonly || !has_served;
             return if is_right { Ok(()) } else { Err(format!("epoch {first} was loaded before")) };
+        }
+        if lived == Ending::Kept {
+            self.reached.count(Place::Kept);
+        }
+        if is_always && lived == Ending::Crash && history.operations.iter().any(|o| o.end < u64::MAX) {
+            self.reached.count(Place::AnsweredAndCrashed);
+        }
+        if last > Some(recovered.epoch) {
+            self.reached.count(Place::Lost);
         }
         let is_kept = lived == Ending::Kept || is_always;
         let is_explained = if is_kept { history.leads_to(&before, &after) } else { history.comes_by(&before, &after) };
@@ -576,7 +659,7 @@ impl Story {
 }
 
 /// The first of `count` seeds beginning with `first` whose story goes wrong, and how.
-fn first_failure(wrong: Wrong, first: u64, count: u64) -> Option<(u64, String)> {
+fn first_failure(wrong: Wrong, first: u64, count: u64, reached: &Arc<Reached>) -> Option<(u64, String)> {
     let grammar = Grammar::of_all_of_store();
     let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -587,7 +670,7 @@ fn first_failure(wrong: Wrong, first: u64, count: u64) -> Option<(u64, String)> 
                 if seed >= first + count {
                     break;
                 }
-                let told = catch_unwind(AssertUnwindSafe(|| Story::new(seed, wrong).tell(&grammar)));
+                let told = catch_unwind(AssertUnwindSafe(|| Story::new(seed, wrong, reached.clone()).tell(&grammar)));
                 let why = match told {
                     Ok(Ok(())) => continue,
                     Ok(Err(why)) => why,
@@ -610,15 +693,20 @@ const STORIES: u64 = 600;
 #[test]
 fn what_is_left_after_a_crash_is_what_there_was() {
     let first = number("KV_SIM_FIRST", 0);
-    if let Some((seed, why)) = first_failure(Wrong::default(), first, number("KV_SIM_CRASHES", STORIES)) {
+    let (count, reached) = (number("KV_SIM_CRASHES", STORIES), Arc::default());
+    if let Some((seed, why)) = first_failure(Wrong::default(), first, count, &reached) {
         panic!("seed {seed}: {why}");
     }
+    let times = PLACES.map(|place| (place, reached.0[place as usize].load(Ordering::Relaxed)));
+    println!("{times:?}");
+    let seldom: Vec<_> = times.iter().filter(|(_, times)| *times < count / 60).collect();
+    assert!(seldom.is_empty(), "stories hardly ever come to {seldom:?}");
 }
 
 /// What is broken must be noticed within the seeds of the normal run.
 fn is_noticed(what: &str, wrong: Wrong) {
-    let (seed, why) =
-        first_failure(wrong, 0, STORIES).unwrap_or_else(|| panic!("{what}: not noticed in {STORIES} seeds"));
+    let (seed, why) = first_failure(wrong, 0, STORIES, &Arc::default())
+        .unwrap_or_else(|| panic!("{what}: not noticed in {STORIES} seeds"));
     println!("{what}: noticed at seed {seed}: {why}");
 }
 

@@ -29,6 +29,9 @@ const SYNC_EVERY_MS: u64 = 1000;
 /// Records that may be waiting in memory for a sync; more of them are not worth the second.
 const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 
+/// What is kept of a buffer that was longer once.
+const BUFFER_BYTES: usize = 1 << 20;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Off,
@@ -82,6 +85,8 @@ pub(super) struct Log {
     loose: Option<u64>,
     doubt: Option<Doubt>,
     random: Random,
+    /// For the bytes of a frame.
+    buffer: Vec<u8>,
     pub syncs: u64,
     pub delayed_syncs: u64,
 }
@@ -107,6 +112,7 @@ impl Log {
             loose: None,
             doubt: None,
             random,
+            buffer: Vec::new(),
             syncs: 0,
             delayed_syncs: 0,
         }
@@ -217,7 +223,6 @@ impl Log {
     }
 
     fn write(&mut self, files: &mut Files, now: UnixMs) -> io::Result<()> {
-        let mut out = Vec::new();
         while self.written < self.pending.len() {
             let epoch = self.pending[self.written].epoch;
             if self.open.as_ref().is_some_and(|open| open.segment.first_epoch <= self.cut && self.cut < epoch) {
@@ -232,13 +237,16 @@ impl Log {
             let Epoch { sections, bytes, .. } = &self.pending[self.written];
             let sections: Vec<(usize, &[u8])> =
                 sections.iter().map(|(shard, records)| (*shard, records.as_slice())).collect();
+            let out = &mut self.buffer;
             out.clear();
-            frame::write_frame(&mut out, open.segment.id, epoch, before, self.synced.min(before), &sections);
-            open.file.write_all(&out)?;
+            frame::write_frame(out, open.segment.id, epoch, before, self.synced.min(before), &sections);
+            open.file.write_all(out)?;
             open.bytes += out.len() as u64;
             self.written += 1;
             self.written_bytes += bytes;
         }
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES);
         Ok(())
     }
 
