@@ -210,12 +210,15 @@ impl Drop for Server {
     }
 }
 
-/// Runs a program to its end with `input` on standard input.
+/// Runs a program to its end with `input` on standard input, in an empty folder of its own: what it leaves where it stands
+/// is gone afterwards.
 ///
 /// Panics: when it does not end within [`WAIT_MAX`].
 pub fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S], input: &[u8]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder can be made");
     let mut process = Command::new(&program)
         .args(args)
+        .current_dir(folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
