@@ -68,7 +68,14 @@ impl Loaded {
     /// The marker behind which the workers begin.
     pub fn marker(&self, config: &Config) -> Marker {
         let hold = config.appendonly && config.appendfsync == Fsync::Always;
-        Marker { epoch: self.epoch, snapshot: None, log: config.appendonly, hold }
+        Marker { epoch: self.last_ended(), snapshot: None, log: config.appendonly, hold }
+    }
+
+    /// The last epoch that is known to have ended. A segment may have been begun behind epochs in which nothing was logged,
+    /// and have no frame yet: those are over as well, although nothing of them was loaded.
+    fn last_ended(&self) -> u64 {
+        let in_front = self.manifest.segments.iter().map(|segment| segment.first_epoch.saturating_sub(1)).max();
+        self.epoch.max(in_front.unwrap_or(0))
     }
 }
 
@@ -127,10 +134,10 @@ impl Keeper {
         let KeeperSetup { disk, net, status, saver, config, loaded, seed, report, now } = setup;
         let shards = net.workers();
         let marker = loaded.marker(&config);
-        status.set_durable(loaded.epoch);
+        status.set_durable(marker.epoch);
         let files = Files::new(disk, loaded.manifest);
         files.remove_leftovers_of_a_crash();
-        let mut log = Log::new(marker.log, shards, loaded.epoch, Random::new(seed), now);
+        let mut log = Log::new(marker.log, shards, loaded.epoch, marker.epoch, Random::new(seed), now);
         log.secure_past(&files);
         let keeper = Keeper {
             log,

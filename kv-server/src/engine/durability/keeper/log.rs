@@ -92,8 +92,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// After what was loaded, up to the end of `epoch`.
-    pub fn new(is_on: bool, shards: usize, epoch: u64, random: Random, now: UnixMs) -> Log {
+    /// After what was loaded, up to the end of `epoch`; the epochs up to `ended` are over, too, and nothing is left of them.
+    pub fn new(is_on: bool, shards: usize, epoch: u64, ended: u64, random: Random, now: UnixMs) -> Log {
         Log {
             mode: if is_on { Mode::On } else { Mode::Off },
             shards,
@@ -103,10 +103,10 @@ impl Log {
             written_bytes: 0,
             open: None,
             before: epoch,
-            seen: epoch,
+            seen: ended,
             synced: 0,
-            durable: epoch,
-            cut: 0,
+            durable: ended,
+            cut: ended,
             last_sync: now.saturating_sub(SYNC_EVERY_MS),
             unsynced_since: None,
             loose: None,

@@ -7,7 +7,7 @@ use crate::engine::mail::Dest;
 use crate::engine::net::NeverAsleep;
 use crossbeam_channel::{Receiver, unbounded};
 use kv_core::persist::frame;
-use kv_core::persist::manifest::{base_name, segment_name};
+use kv_core::persist::manifest::{Segment, base_name, segment_name};
 use kv_core::resp::Proto;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -753,6 +753,28 @@ fn leftovers_of_a_crash_are_removed_and_their_numbers_not_used_again() {
     names.sort();
     assert_eq!(names, ["kv.lock".into(), segment_name(1), segment_name(10), MANIFEST.into()]);
     assert_eq!(bench.kept().epochs, [(1, "one".into()), (2, "two".into())]);
+}
+
+#[test]
+fn a_segment_without_frames_behind_epochs_without_records_stays_in_order_with_those_that_follow() {
+    // A rewrite began at the end of epoch 3, in which nothing was logged as in epoch 2, and the process was killed when the
+    // new segment was named and nothing was written to it.
+    let mut bench = Bench::new(logged(Fsync::Always));
+    bench.epoch(b"one");
+    let disk = bench.disk.clone();
+    let mut manifest = Manifest::from_bytes(&disk.bytes(MANIFEST).unwrap()).unwrap();
+    let mut header = Vec::new();
+    frame::write_header(&mut header, &frame::Header { id: 77, first_epoch: 4 });
+    disk.put(&segment_name(2), &header);
+    let shards = manifest.segments[0].shards;
+    manifest.segments.push(Segment { number: 2, id: 77, first_epoch: 4, shards });
+    disk.put(MANIFEST, &manifest.to_bytes());
+    let mut bench = Bench::on(disk, logged(Fsync::Always), Loaded { manifest, epoch: 1 });
+    assert_eq!(bench.epoch(b"four"), 4);
+    assert_eq!(bench.epoch(b"five"), 5);
+    let manifest = Manifest::from_bytes(&bench.disk.bytes(MANIFEST).unwrap()).expect("segments in order");
+    assert_eq!(manifest.segments.iter().map(|segment| segment.first_epoch).collect::<Vec<_>>(), [1, 4, 4]);
+    assert_eq!(bench.kept().records(), ["one", "four", "five"]);
 }
 
 #[test]
