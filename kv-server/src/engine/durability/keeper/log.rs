@@ -79,6 +79,8 @@ pub(super) struct Log {
     durable: u64,
     /// The end of the epoch at which a snapshot was begun last.
     cut: u64,
+    /// The first epoch of the last segment, or what is known to be over without one: no segment begins in front of it.
+    floor: u64,
     last_sync: UnixMs,
     unsynced_since: Option<UnixMs>,
     /// Epochs that are written, are not in memory any more, and are not synced (`appendfsync no`): up to this one.
@@ -107,6 +109,7 @@ impl Log {
             synced: 0,
             durable: ended,
             cut: ended,
+            floor: ended + 1,
             last_sync: now.saturating_sub(SYNC_EVERY_MS),
             unsynced_since: None,
             loose: None,
@@ -252,8 +255,11 @@ impl Log {
 
     /// Begins a segment behind epoch `before`.
     fn begin(&mut self, files: &mut Files, before: u64) -> io::Result<()> {
-        // A cut keeps what stands in front of it and behind it apart also where nothing was logged in between.
-        let first_epoch = before.max(if self.pending[self.written].epoch > self.cut { self.cut } else { 0 }) + 1;
+        // A cut keeps what stands in front of it and behind it apart also where nothing was logged in between. Another may come
+        // before this segment is given up: the next one begins no earlier for that.
+        let cut = if self.pending[self.written].epoch > self.cut { self.cut } else { 0 };
+        let first_epoch = (before.max(cut) + 1).max(self.floor);
+        self.floor = first_epoch;
         let id = self.random.next_u64();
         let mut header = Vec::with_capacity(frame::HEADER);
         frame::write_header(&mut header, &Header { id, first_epoch });

@@ -778,6 +778,31 @@ fn a_segment_without_frames_behind_epochs_without_records_stays_in_order_with_th
 }
 
 #[test]
+fn what_a_sync_could_not_make_safe_stays_in_order_when_another_snapshot_has_begun_behind_it() {
+    let mut bench = Bench::new(logged(Fsync::EverySecond));
+    bench.epoch(b"one");
+    // A snapshot begins where nothing was logged, and what follows it cannot be made safe.
+    bench.ask(Question::BackgroundRewrite);
+    bench.pass_marker(b"");
+    bench.work();
+    bench.epoch(b"three");
+    bench.fail(INPUT_OUTPUT, false, true);
+    bench.pass(1000);
+    assert!(bench.refusal().is_some());
+    let (snapshot, _) = bench.snapshot();
+    bench.tell(ToKeeper::SaveFailed { snapshot, error: "no space".to_owned() });
+    // The next one begins behind that.
+    bench.ask(Question::BackgroundRewrite);
+    assert_eq!(bench.pass_marker(b"").epoch, 4);
+    bench.work();
+    bench.disk.fail(None);
+    bench.pass(1000);
+    assert_eq!(bench.refusal(), None);
+    let after = bench.disk.after_crash(&mut Random::new(6));
+    assert_eq!(Kept::read(&after).epochs, [(1, "one".into()), (3, "three".into())]);
+}
+
+#[test]
 fn what_was_only_read_is_made_safe_before_anything_is_built_on_it() {
     let mut bench = Bench::new(logged(Fsync::EverySecond));
     bench.epoch(b"one");
