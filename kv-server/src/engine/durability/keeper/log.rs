@@ -336,10 +336,13 @@ impl Log {
         self.doubt = None;
     }
 
-    /// Effects are not logged any more. What is pending is written if that is possible.
+    /// Effects are not logged any more. What is pending is written if that is possible, and nothing in front of it may be missing.
     pub fn stop(&mut self, files: &mut Files, now: UnixMs) -> io::Result<()> {
-        let kept =
-            if self.mode == Mode::On { self.write(files, now).and_then(|()| self.close(files, now)) } else { Ok(()) };
+        let kept = match &self.doubt {
+            _ if self.mode != Mode::On => Ok(()),
+            Some(doubt) => Err(io::Error::other(doubt.why.clone())),
+            None => self.write(files, now).and_then(|()| self.close(files, now)),
+        };
         self.mode = Mode::Off;
         self.open = None;
         self.written = self.pending.len();
