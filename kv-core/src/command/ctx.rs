@@ -27,6 +27,32 @@ pub enum Stores<'a> {
     Many(&'a mut [Box<Shard>]),
 }
 
+impl Stores<'_> {
+    /// The same, for one command of several.
+    #[inline]
+    pub fn again(&mut self) -> Stores<'_> {
+        match self {
+            Stores::One(shard) => Stores::One(shard),
+            Stores::Many(shards) => Stores::Many(shards),
+        }
+    }
+
+    /// One shard of them.
+    ///
+    /// Panics: when it is not among them.
+    pub fn only(&mut self, index: usize) -> Stores<'_> {
+        Stores::One(self.each().find(|shard| shard.index == index).expect("the shard takes part"))
+    }
+
+    pub fn each(&mut self) -> impl Iterator<Item = &mut Shard> {
+        let (one, many) = match self {
+            Stores::One(shard) => (Some(&mut **shard), None),
+            Stores::Many(shards) => (None, Some(shards.iter_mut().map(|s| &mut **s))),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}
+
 /// Limits from the options that handlers need.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -52,6 +78,8 @@ pub struct Ctx<'a> {
     pub cursor: u64,
     /// Whether a walk may be cut into slices (not inside a transaction).
     pub sliced: bool,
+    /// The number of the client that asks; 0 for none.
+    pub client: u64,
     /// Whether an access counts as a use of the key (CLIENT NO-TOUCH, rows with NO_TOUCH).
     pub touch: bool,
     pub settings: &'a Settings,
@@ -73,6 +101,7 @@ impl<'a> Ctx<'a> {
             db_index,
             cursor: 0,
             sliced: true,
+            client: 0,
             touch: true,
             settings,
             log: LogAs::State,
@@ -107,11 +136,7 @@ impl<'a> Ctx<'a> {
 
     /// All shards the command was given.
     pub fn each_shard(&mut self) -> impl Iterator<Item = &mut Shard> {
-        let (one, many) = match &mut self.stores {
-            Stores::One(shard) => (Some(&mut **shard), None),
-            Stores::Many(shards) => (None, Some(shards.iter_mut().map(|s| &mut **s))),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
+        self.stores.each()
     }
 
     /// The session's database, in the shard of the key.
@@ -293,6 +318,12 @@ impl<'a> Ctx<'a> {
         self.db_in(index, key).insert(key, value, now);
     }
 
+    /// The client watches a key of the session's database from now on.
+    pub fn watch(&mut self, key: Key<'_>) {
+        let (now, db, client) = (self.now, self.db_index, self.client);
+        self.shard(key).watch(client, db, key, now);
+    }
+
     /// Says once that a key was written: what follows from it (log, watchers, waiting clients, notifications, counters)
     /// follows from this call alone. It comes behind the last change of that key.
     #[inline]
@@ -315,6 +346,9 @@ impl<'a> Ctx<'a> {
     pub fn wrote_in(&mut self, db: usize, key: Key<'_>, event: Event) {
         let shard = self.shard(key);
         shard.dirty += 1;
+        if !shard.watches.is_idle() && event.changes_value() {
+            shard.watches.touch(db, key);
+        }
         if shard.log.on {
             self.log_write(db, key);
         }

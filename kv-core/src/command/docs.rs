@@ -16,6 +16,7 @@ const HEAD: &str = "\
 - **all shards**: every shard runs it, and the answers are joined
 - **shard of the cursor**: the cursor tells which shard goes on
 - **at once**: on the worker of the connection, which asks no shard
+- **all shards of its commands**: on all shards that the transaction and the watched keys are on, at one moment
 ";
 
 /// The groups in the order of the page.
@@ -89,6 +90,7 @@ fn runs(spec: &CommandSpec) -> &'static str {
         Spread::All { .. } => "all shards",
         Spread::Cursor { .. } => "shard of the cursor",
         Spread::Session => "at once",
+        Spread::Transaction => "all shards of its commands",
     }
 }
 

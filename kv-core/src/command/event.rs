@@ -69,6 +69,21 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether the key's value is another one afterwards, to whoever watches it: not when only what readers of a stream have
+    /// had, or its last id, changed.
+    pub fn changes_value(self) -> bool {
+        !matches!(
+            self,
+            Event::XSetId
+                | Event::XGroupCreate
+                | Event::XGroupCreateConsumer
+                | Event::XGroupDelConsumer
+                | Event::XGroupDestroy
+                | Event::XGroupSetId
+                | Event::XPending
+        )
+    }
+
     /// Empty for what Redis does not announce.
     pub fn as_str(self) -> &'static str {
         match self {

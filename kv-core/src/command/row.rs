@@ -15,6 +15,8 @@ pub enum Handler {
     Host,
     /// Has only subcommands; the second word chooses one.
     Container,
+    /// The commands that the session has put in line, as one.
+    Transaction,
 }
 
 /// How many words a request has, the command's name included (for a subcommand: the container's name, too).
@@ -42,7 +44,7 @@ impl Arity {
 }
 
 /// What is true of a command; a set of bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u32);
 
 impl Flags {
@@ -77,6 +79,13 @@ impl Flags {
     pub const PAUSED_AS_WRITE: Flags = Flags(1 << 20);
     /// Does not change a key's access data (OBJECT, TYPE, TTL ...).
     pub const NO_TOUCH: Flags = Flags(1 << 21);
+    /// Runs at once also between MULTI and EXEC.
+    pub const NOT_QUEUED: Flags = Flags(1 << 27);
+    /// Changes how later commands of the session run on the store (the database, the protocol ...), and nothing else that
+    /// could not be taken back.
+    pub const SETS_SESSION: Flags = Flags(1 << 28);
+    /// Watches its keys for the session.
+    pub const WATCHES: Flags = Flags(1 << 29);
     /// Never held back by CLIENT PAUSE ALL.
     pub const NEVER_PAUSED: Flags = Flags(1 << 22);
 
@@ -103,6 +112,9 @@ impl Flags {
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
     ];
 
+    /// What is true of a transaction when it is true of one of its commands.
+    pub const OF_ANY: Flags = Flags::WRITE.and(Flags::DENYOOM).and(Flags::PAUSED_AS_WRITE);
+
     /// COMMAND's words for the flags that are set.
     pub fn shown(self) -> impl Iterator<Item = &'static str> {
         Flags::SHOWN.iter().filter(move |(flag, _)| self.has(*flag)).map(|&(_, name)| name)
@@ -114,6 +126,10 @@ impl Flags {
 
     pub const fn and(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
+    }
+
+    pub const fn common(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
     }
 
     pub const fn without(self, other: Flags) -> Flags {
@@ -184,6 +200,8 @@ pub enum Spread {
     Cursor { at: u8 },
     /// On the worker of the connection, at once; it touches nothing but the session and shared statistics.
     Session,
+    /// On all shards at once that the commands in line and the watched keys of the session are on.
+    Transaction,
 }
 
 /// How the answers of several shards become one.

@@ -32,7 +32,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .syntax("message")
         .summary("Gives the message back.")
         .since("1.0.0"),
-    session(row("HELLO", HOST, AtLeast(1), &[], SESSION.and(Flags::NO_AUTH)))
+    session(row("HELLO", HOST, AtLeast(1), &[], SESSION.and(Flags::NO_AUTH).and(Flags::SETS_SESSION)))
         .syntax("[protover [AUTH username password] [SETNAME clientname]]")
         .summary("Chooses the version of the protocol and tells about the server.")
         .since("6.0.0"),
@@ -41,16 +41,22 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Answers PONG or the message: a sign of life.")
         .since("1.0.0")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
-    session(row("QUIT", HOST, AtLeast(1), &[], SESSION.and(Flags::NO_AUTH)))
+    session(row("QUIT", HOST, AtLeast(1), &[], SESSION.and(Flags::NO_AUTH).and(Flags::NOT_QUEUED)))
         .summary("Closes the connection after the replies before.")
         .since("1.0.0"),
-    session(row("RESET", HOST, Exactly(1), &[], SESSION.and(Flags::NO_AUTH)))
+    session(row("RESET", HOST, Exactly(1), &[], SESSION.and(Flags::NO_AUTH).and(Flags::NOT_QUEUED)))
         .summary("Puts the session back to its beginning.")
         .since("6.2.0"),
-    session(row("SELECT", HOST, Exactly(2), &[], Flags::LOADING.and(Flags::STALE).and(Flags::FAST)))
-        .syntax("index")
-        .summary("Chooses the database.")
-        .since("1.0.0"),
+    session(row(
+        "SELECT",
+        HOST,
+        Exactly(2),
+        &[],
+        Flags::LOADING.and(Flags::STALE).and(Flags::FAST).and(Flags::SETS_SESSION),
+    ))
+    .syntax("index")
+    .summary("Chooses the database.")
+    .since("1.0.0"),
 ];
 
 /// Never held back by CLIENT PAUSE, so that the pause can be looked at and ended.
@@ -95,7 +101,7 @@ const CLIENT_ROWS: &[CommandSpec] = &[
         .syntax("<ON | OFF>")
         .summary("Keeps the connection when memory for connections runs out.")
         .since("7.0.0"),
-    own("NO-TOUCH", Exactly(3), CLIENT)
+    own("NO-TOUCH", Exactly(3), CLIENT.and(Flags::SETS_SESSION))
         .syntax("<ON | OFF>")
         .summary("Lets commands of the connection not count as a use of their keys.")
         .since("7.2.0"),

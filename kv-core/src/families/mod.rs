@@ -24,6 +24,7 @@ pub mod sorted_set;
 pub mod stream;
 pub mod string;
 pub mod testing;
+pub mod transactions;
 
 /// All rows, family by family.
 pub const ALL: &[&[CommandSpec]] = &[
@@ -41,6 +42,7 @@ pub const ALL: &[&[CommandSpec]] = &[
     stream::ROWS,
     connection::ROWS,
     server::ROWS,
+    transactions::ROWS,
 ];
 
 /// How often HRANDFIELD, SRANDMEMBER and ZRANDMEMBER draw at most for a negative count.

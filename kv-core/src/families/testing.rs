@@ -19,6 +19,8 @@ pub struct World {
     hasher: Arc<KeyHasher>,
     pub settings: Settings,
     pub now: UnixMs,
+    /// The number of the client.
+    pub client: u64,
     pub db: usize,
     pub proto: Proto,
     /// CLIENT NO-TOUCH.
@@ -45,6 +47,7 @@ impl World {
             hasher,
             settings: Settings { string_max: 512 << 20, hll_sparse_max: 3000, limits: Limits::default() },
             now: 1_700_000_000_000,
+            client: 1,
             db: 0,
             proto: Proto::Resp2,
             no_touch: false,
@@ -118,7 +121,7 @@ impl World {
             return out;
         }
         match row.spec.spread {
-            Spread::Keys | Spread::Session => {
+            Spread::Keys | Spread::Session | Spread::Transaction => {
                 let mut involved = self.involved(row, &words);
                 if involved.is_empty() {
                     involved.push(0);
@@ -203,6 +206,7 @@ impl World {
             ctx.on_write = Some(&mut on_write);
             ctx.log_as(row.spec.log, &buf, &args);
             ctx.cursor = cursor;
+            ctx.client = self.client;
             ctx.touch = !self.no_touch && !row.spec.flags.has(crate::command::Flags::NO_TOUCH);
             let mut reader = Args::new(&buf, &args, row.name_words, &self.hasher, known);
             match handler(&mut ctx, &mut reader, &mut reply) {

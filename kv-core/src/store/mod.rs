@@ -17,6 +17,7 @@ mod log;
 mod shard;
 mod snapshot;
 mod timer;
+mod watch;
 
 pub use collection::{Collection, WrongType};
 pub use db::{Db, Detached, Due, Expire, Old, StrValue, fuzz_db};
@@ -26,6 +27,7 @@ pub use key::{Key, KeyHasher, place_of};
 pub use log::ShardLog;
 pub use shard::{Garbage, Shard, ShardStats};
 pub use snapshot::{Frozen, Piece};
+pub use watch::Watches;
 
 /// A moment: milliseconds since 1970.
 pub type UnixMs = u64;

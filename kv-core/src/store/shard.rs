@@ -4,7 +4,7 @@
 //! other shards.
 
 use super::snapshot::{Piece, Snapshot};
-use super::{Db, Due, EntryRef, KeyHasher, LoneEntry, Object, ShardLog, UnixMs};
+use super::{Db, Due, EntryRef, Key, KeyHasher, LoneEntry, Object, ShardLog, UnixMs, Value, Watches};
 use crate::structs::random::Random;
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ pub struct Shard {
     pub hasher: Arc<KeyHasher>,
     pub random: Random,
     pub log: ShardLog,
+    pub watches: Watches,
     pub(super) snapshot: Snapshot,
     /// Which database comes first at the next `expire_due`, so that none starves another.
     turn: usize,
@@ -55,9 +56,23 @@ impl Shard {
             hasher,
             random,
             log: ShardLog::default(),
+            watches: Watches::default(),
             snapshot: Snapshot::default(),
             turn: 0,
         }
+    }
+
+    /// A client watches a key from now on.
+    pub fn watch(&mut self, client: u64, db: usize, key: Key<'_>, now: UnixMs) {
+        let entry = self.dbs[db].peek(key, now);
+        let due = entry.and_then(|entry| {
+            let field = match entry.value() {
+                Value::Object(Object::Hash(hash)) => hash.as_ref().next_due_after(now),
+                _ => None,
+            };
+            entry.expire_at().into_iter().chain(field).min()
+        });
+        self.watches.watch(client, db, key, entry.is_some(), due);
     }
 
     /// Removes what is due in all databases, telling `on_due` the database and the entry: before it is freed, or after

@@ -314,6 +314,14 @@ impl<'a> HashRef<'a> {
         }
     }
 
+    /// The moment at which a field is due that is not due now. Cost: O(fields that are due).
+    pub fn next_due_after(self, now: UnixMs) -> Option<UnixMs> {
+        match self {
+            HashRef::Packed(_) => None,
+            HashRef::Table(table) => table.next_due_after(now),
+        }
+    }
+
     /// What is filed with a timer for this hash.
     #[inline]
     pub fn filed(self) -> Option<Filed> {

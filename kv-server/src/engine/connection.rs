@@ -5,6 +5,7 @@
 //! until it is served.
 
 use super::session::Session;
+use super::transaction::Transaction;
 use kv_core::resp::client::encode_request;
 use kv_core::resp::{Arg, DecodeError, Decoder};
 use std::collections::VecDeque;
@@ -399,11 +400,12 @@ pub enum Life {
 
 pub struct Connection {
     pub session: Session,
+    pub transaction: Transaction,
     pub input: Input,
     pub decoder: Decoder,
     /// Its next request waits for the end of CLIENT PAUSE; it is in the list of those that do.
     pub held: bool,
-    /// Its last request is a walk over all shards: what follows waits until it is answered.
+    /// Its last request is a walk over all shards, or an EXEC with more to do than the shards': what follows waits until it is answered.
     pub awaits_walk: bool,
     /// It has asked the server to end; the ticket is served if that fails.
     pub asks_to_end: Option<u32>,
@@ -451,6 +453,7 @@ impl Connection {
             + self.output.tail.capacity()
             + self.output.chunk_bytes
             + self.tickets.bytes()
+            + self.transaction.memory()
             + [&s.name, &s.lib_name, &s.lib_version].map(Vec::capacity).iter().sum::<usize>()
             + s.peer.capacity()
             + s.local.capacity()
@@ -459,6 +462,7 @@ impl Connection {
     pub fn new(session: Session) -> Connection {
         Connection {
             session,
+            transaction: Transaction::default(),
             input: Input::default(),
             decoder: Decoder::default(),
             held: false,

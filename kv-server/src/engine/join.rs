@@ -6,7 +6,8 @@ use kv_core::resp::{Proto, Reply, encoded};
 /// A command whose parts are at several shards.
 pub struct Joining {
     pub conn: u32,
-    pub ticket: u32,
+    /// The answer's place in line; none when it is an element of the reply of an EXEC.
+    pub ticket: Option<u32>,
     proto: Proto,
     join: Join,
     waiting: usize,
@@ -31,7 +32,7 @@ impl Default for Joining {
     fn default() -> Self {
         Joining {
             conn: 0,
-            ticket: 0,
+            ticket: None,
             proto: Proto::Resp2,
             join: Join::First,
             waiting: 0,
@@ -45,7 +46,7 @@ impl Default for Joining {
 
 impl Joining {
     /// Begins anew in the same buffers.
-    pub fn begin(&mut self, conn: u32, ticket: u32, proto: Proto, join: Join, parts: usize) {
+    pub fn begin(&mut self, conn: u32, ticket: Option<u32>, proto: Proto, join: Join, parts: usize) {
         (self.conn, self.ticket, self.proto, self.join, self.waiting) = (conn, ticket, proto, join, parts);
         self.answers.resize(parts, Answer::None);
         self.elements = 0;

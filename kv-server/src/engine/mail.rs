@@ -5,6 +5,7 @@
 
 use super::durability::{LoadedShard, Marker};
 use super::rendezvous::Rendezvous;
+use super::transaction::Unit;
 use kv_core::command::RowId;
 use kv_core::resp::{Arg, Proto};
 use kv_core::store::Shard;
@@ -19,6 +20,8 @@ pub enum Mail {
     Late(Box<Late>),
     /// This worker's shard, back from a rendezvous.
     Home(Box<Shard>),
+    /// A client is gone: what it watches on this worker's shard ends.
+    Forget(u64),
     /// To worker 0: a marker to publish.
     Mark(Marker),
     /// This worker's shard, with all that was kept: the start is over.
@@ -36,6 +39,8 @@ pub struct Batch {
     /// Hashes of keys, so that they are made once and all can be fetched ahead.
     pub hashes: Vec<u64>,
     pub bytes: Vec<u8>,
+    /// Transactions among the items. They go back with the batch.
+    pub units: Vec<Option<Box<Unit>>>,
     /// The replies, one after the other; item `i`'s ends at `items[i].reply_end`.
     pub replies: Vec<u8>,
     /// The end of an epoch, after the items.
@@ -56,6 +61,7 @@ impl Batch {
         self.words.clear();
         self.hashes.clear();
         self.bytes.clear();
+        self.units.clear();
         self.replies.clear();
         self.marker = None;
         self.rendezvous = None;
@@ -92,6 +98,25 @@ impl Batch {
         bytes
     }
 
+    /// The reply of item `i`.
+    pub fn reply_of(&self, i: usize) -> &[u8] {
+        let start = if i == 0 { 0 } else { self.items[i - 1].reply_end };
+        &self.replies[start..self.items[i].reply_end]
+    }
+
+    /// Adds a transaction.
+    pub fn push_unit(&mut self, item: Item, unit: Box<Unit>) {
+        let unit_at = self.units.len() as u32;
+        self.units.push(Some(unit));
+        self.items.push(Item {
+            unit: unit_at,
+            hashes_start: self.hashes.len() as u32,
+            bytes_start: self.bytes.len(),
+            words_start: self.words.len() as u32,
+            ..item
+        });
+    }
+
     /// The hashes of an item's keys.
     #[inline]
     pub fn hashes(&self, item: &Item) -> &[u64] {
@@ -108,6 +133,8 @@ impl Batch {
 /// One request (or a shard's part of one) in a batch.
 #[derive(Clone, Copy)]
 pub struct Item {
+    /// Of a transaction: its place in `units`; else [`NO_UNIT`].
+    pub unit: u32,
     pub row: RowId,
     pub db: u16,
     pub proto: Proto,
@@ -131,6 +158,8 @@ pub struct Item {
     pub answer: Answer,
 }
 
+pub const NO_UNIT: u32 = u32::MAX;
+
 /// What became of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -138,6 +167,8 @@ pub enum Answer {
     Here,
     /// The reply comes later, by itself.
     Late,
+    /// It is a transaction whose rest is done by the worker of the connection.
+    Unit,
     /// Not run: the replies to its client have passed the limit of unread output, and the client is cut.
     Cut,
 }
@@ -145,8 +176,18 @@ pub enum Answer {
 /// Where a reply belongs, at the worker that sent the request.
 #[derive(Clone, Copy, Debug)]
 pub enum Dest {
-    Ticket { conn: u32, ticket: u32 },
-    Join { join: u32, part: u16 },
+    Ticket {
+        conn: u32,
+        ticket: u32,
+    },
+    Join {
+        join: u32,
+        part: u16,
+    },
+    /// The next element of the reply of the EXEC that is being carried out.
+    Element {
+        conn: u32,
+    },
 }
 
 pub struct Late {

@@ -43,6 +43,7 @@ pub mod signals;
 pub mod stats;
 #[cfg(test)]
 mod testing;
+pub mod transaction;
 pub mod worker;
 
 pub use net::{Faults, Net, Wake};

@@ -33,6 +33,20 @@ pub struct Faults {
     pub no_published_flag: bool,
     /// Run local requests in place although the connection sent some away before them.
     pub no_connection_order: bool,
+    /// Do not look at the watches on the last of the shards of a transaction.
+    pub watch_unchecked: bool,
+    /// Run a transaction shard by shard.
+    pub transaction_in_pieces: bool,
+}
+
+impl Faults {
+    pub const NONE: Faults = Faults {
+        no_lock: false,
+        no_published_flag: false,
+        no_connection_order: false,
+        watch_unchecked: false,
+        transaction_in_pieces: false,
+    };
 }
 
 /// One worker's share; aligned so that two workers never write to one cache line.
@@ -105,11 +119,7 @@ impl Net {
 
     #[inline]
     pub(super) fn faults(&self) -> Faults {
-        if cfg!(feature = "faults") {
-            self.faults
-        } else {
-            Faults { no_lock: false, no_published_flag: false, no_connection_order: false }
-        }
+        if cfg!(feature = "faults") { self.faults } else { Faults::NONE }
     }
 
     /// Puts mail into a mailbox and wakes its worker if it sleeps.

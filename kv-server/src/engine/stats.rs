@@ -72,6 +72,9 @@ figures! {
         connections_received,
         /// Open connections.
         clients,
+        /// Connections that watch keys, and these keys.
+        watching_clients,
+        watched_keys,
         /// Bytes read from and written to sockets.
         net_input_bytes,
         net_output_bytes,

@@ -8,6 +8,7 @@ use super::mail::{Answer, Batch, Dest, Late, Mail};
 use super::net::Net;
 use super::session::Session;
 use super::stats::Figures;
+use super::transaction::Unit;
 use crate::config::Config;
 use crossbeam_channel::Receiver;
 use kv_core::command::{RowId, Settings, Table};
@@ -23,8 +24,11 @@ mod execute;
 #[cfg(feature = "faults")]
 mod left_over;
 mod route;
+mod transact;
 
 pub use duties::Rest;
+#[cfg(feature = "faults")]
+pub use left_over::LeftOver;
 use route::{Recent, Request};
 
 /// A connection's place at its worker. Given anew only when nothing refers to the old owner any more.
@@ -148,6 +152,9 @@ pub struct Worker {
     batch_pool: Vec<Box<Batch>>,
     joins: Vec<Joining>,
     free_joins: Vec<u32>,
+    unit_pool: Vec<Box<Unit>>,
+    /// Clients that are gone, and may still watch something on the shard.
+    forgotten: Vec<u64>,
     /// For each shard, the part of the command at hand that it runs.
     part_of: Vec<u16>,
     walks: VecDeque<Walk>,
@@ -234,6 +241,8 @@ impl Worker {
             batch_pool: Vec::new(),
             joins: Vec::new(),
             free_joins: Vec::new(),
+            unit_pool: Vec::new(),
+            forgotten: Vec::new(),
             part_of: vec![u16::MAX; shards],
             walks: VecDeque::new(),
             seed: seed | 1,
@@ -357,6 +366,7 @@ impl Worker {
     fn retire(&mut self, id: ConnId) {
         let c = self.connection(id);
         if c.life == Life::Gone && c.tickets.is_empty() && !c.listed && !c.dirty {
+            self.forget_watches_of(id);
             self.connections[id as usize] = None;
             self.free.push(id);
         }
@@ -460,11 +470,12 @@ impl Worker {
             self.settled = self.turn;
         }
         for _ in 0..self.mailbox.len() {
-            let Ok(mail) = self.mailbox.try_recv() else { return };
+            let Ok(mail) = self.mailbox.try_recv() else { break };
             match mail {
                 Mail::Requests(batch) => self.queue.push_back(batch),
                 Mail::Replies(batch) => self.take_replies(batch),
                 Mail::Late(late) => self.take_late(*late),
+                Mail::Forget(client) => self.forgotten.push(client),
                 Mail::Home(shard) => {
                     // Whoever had it may have read the clock later than this worker.
                     self.set_time(shard.log.latest() * 1000);
@@ -476,6 +487,9 @@ impl Worker {
         }
         if self.is_loading {
             self.is_loading = !self.has_loaded || self.link.status().load.is_active();
+        }
+        if !self.forgotten.is_empty() {
+            self.forget_watches();
         }
     }
 
@@ -510,6 +524,13 @@ impl Worker {
             match item.answer {
                 Answer::Here => {}
                 Answer::Late => continue,
+                Answer::Unit => {
+                    let unit = batch.units[item.unit as usize].take().expect("it comes back once");
+                    let Dest::Ticket { conn, ticket } = item.dest else { unreachable!("EXEC has a ticket") };
+                    self.show(item.dest, batch.shows);
+                    self.begin_execution(conn, ticket, unit);
+                    continue;
+                }
                 Answer::Cut => self.cut(item.dest),
             }
             if batch.shows > 0 {
@@ -517,6 +538,9 @@ impl Worker {
             }
             self.take_reply(item.dest, &batch.replies[start..item.reply_end], 0);
             start = item.reply_end;
+        }
+        for unit in batch.units.drain(..).flatten() {
+            self.recycle(unit);
         }
         batch.clear();
         if self.batch_pool.len() < 64 {
@@ -527,7 +551,7 @@ impl Worker {
     /// The connection that a reply is for.
     fn connection_of(&self, dest: Dest) -> ConnId {
         match dest {
-            Dest::Ticket { conn, .. } => conn,
+            Dest::Ticket { conn, .. } | Dest::Element { conn } => conn,
             Dest::Join { join, .. } => self.joins[join as usize].conn,
         }
     }
@@ -561,6 +585,10 @@ impl Worker {
                     self.finish_join(join);
                 }
             }
+            Dest::Element { conn } => {
+                let pieces: Vec<&[u8]> = late.reply.iter().map(Vec::as_slice).collect();
+                self.take_element(conn, &pieces);
+            }
         }
     }
 
@@ -580,6 +608,7 @@ impl Worker {
                     self.finish_join(join);
                 }
             }
+            Dest::Element { conn } => self.take_element(conn, &[reply]),
         }
     }
 
@@ -608,6 +637,13 @@ impl Worker {
         if let [b'-', text @ ..] = whole.trim_ascii_end() {
             self.figures.count_error(text);
         }
+        joining.end();
+        self.joins[join as usize] = joining;
+        self.free_joins.push(join);
+        let Some(ticket) = ticket else {
+            let pieces: Vec<&[u8]> = big.iter().chain([&whole]).map(Vec::as_slice).collect();
+            return self.take_element(conn, &pieces);
+        };
         let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
         if big.is_empty() {
             c.tickets.serve(ticket, &whole, &mut c.output);
@@ -617,9 +653,6 @@ impl Worker {
         if whole.capacity() <= KEEP_BYTES {
             self.scratch = whole;
         }
-        joining.end();
-        self.joins[join as usize] = joining;
-        self.free_joins.push(join);
         self.served(conn);
     }
 

@@ -1,4 +1,5 @@
-//! Commands on strings, and what each does in a store without shards: a map, one command after the other.
+//! Commands on strings, and transactions of them, and what each does in a store without shards: a map, one command after the
+//! other.
 //!
 //! Keys are numbers here; their names are chosen by the shards they are to lie on. Behind the keys comes one more, the index: a
 //! set of their names (a small one, which keeps them in the order in which they came), or nothing. A SORT of it that gets what
@@ -37,10 +38,41 @@ pub enum Command {
     Index(usize),
     /// The values of all keys that the index names.
     ReadIndexed(usize),
+    Watch(Vec<usize>),
+    Unwatch,
+    /// Between MULTI and EXEC.
+    Transaction(Vec<Command>),
 }
 
 /// The values of all keys, then whether there is an index.
-pub type State = Vec<Option<Text>>;
+pub type Values = Vec<Option<Text>>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    pub values: Values,
+    /// What each session watches.
+    watches: Vec<Watched>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Watched {
+    /// A bit a key.
+    keys: u32,
+    touched: bool,
+}
+
+impl State {
+    /// Nobody of so many sessions watches anything.
+    pub fn new(values: Values, sessions: usize) -> State {
+        State { values, watches: vec![Watched::default(); sessions] }
+    }
+
+    fn touch(&mut self, key: usize) {
+        for watched in &mut self.watches {
+            watched.touched |= watched.keys & (1 << key) != 0;
+        }
+    }
+}
 
 fn int(n: usize) -> Value {
     Value::Int(n as i64)
@@ -58,6 +90,16 @@ fn error(text: &str) -> Value {
     Value::Error(text.as_bytes().to_vec())
 }
 
+/// Another key than this one, and some keys, which are these two at least.
+fn several_of(key: usize, keys: usize, random: &mut Random) -> (usize, Vec<usize>) {
+    let other = (key + 1 + random.index(keys - 1)) % keys;
+    let mut several = vec![key, other];
+    if random.one_in(2) {
+        several.extend((0..keys).find(|k| !several.contains(k)));
+    }
+    (other, several)
+}
+
 /// How often each command is asked for. Each history has its own mixture and leaves out some commands altogether: what
 /// takes several commands of one kind to show would otherwise be rare.
 pub struct Mixture {
@@ -65,19 +107,23 @@ pub struct Mixture {
 }
 
 /// How many kinds of commands there are.
-const KINDS: usize = 17;
+const KINDS: usize = 20;
+/// How many of them stand between MULTI and EXEC.
+const PLAIN_KINDS: usize = 17;
 
 impl Mixture {
     pub fn random(random: &mut Random) -> Mixture {
-        // GET SET SETNX GETSET APPEND INCR DEL EXISTS MGET MSET MSETNX RENAME COPY DBSIZE FLUSHALL SADD SORT
-        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2, 2, 4];
+        // GET SET SETNX GETSET APPEND INCR DEL EXISTS MGET MSET MSETNX RENAME COPY DBSIZE FLUSHALL SADD SORT, EXEC WATCH UNWATCH
+        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2, 2, 4, 16, 10, 1];
         let mut weights = usual.map(|weight| weight * [0, 1, 1, 4][random.index(4)]);
         weights[random.index(2)] += 1;
         Mixture { weights }
     }
 
-    fn kind(&self, random: &mut Random) -> usize {
-        let mut left = random.below(self.weights.iter().sum());
+    /// A kind below a number.
+    fn kind_below(&self, end: usize, random: &mut Random) -> usize {
+        let weights = &self.weights[..end];
+        let mut left = random.below(weights.iter().sum());
         let picks = |&weight: &u64| match left.checked_sub(weight) {
             Some(rest) => {
                 left = rest;
@@ -85,24 +131,37 @@ impl Mixture {
             }
             None => true,
         };
-        self.weights.iter().position(picks).expect("the number is below the sum")
+        weights.iter().position(picks).expect("the number is below the sum")
     }
 
     /// A random command with values that no other command of the history writes.
     pub fn command(&self, keys: usize, fresh: &mut u64, random: &mut Random) -> Command {
+        let key = random.index(keys);
+        let (_, several) = several_of(key, keys, random);
+        match self.kind_below(KINDS, random) {
+            17 => return self.transaction(keys, fresh, random),
+            18 => return Command::Watch(several),
+            19 => return Command::Unwatch,
+            _ => {}
+        }
+        self.plain(keys, fresh, random)
+    }
+
+    /// A transaction of some of the other commands.
+    pub fn transaction(&self, keys: usize, fresh: &mut u64, random: &mut Random) -> Command {
+        Command::Transaction((0..1 + random.index(4)).map(|_| self.plain(keys, fresh, random)).collect())
+    }
+
+    fn plain(&self, keys: usize, fresh: &mut u64, random: &mut Random) -> Command {
         // Integers with room between them, so that INCR and APPEND make no value of another command.
         let value = |fresh: &mut u64| -> Text {
             *fresh += 1;
             Text::from((1000 + 20 * *fresh).to_string().into_bytes())
         };
         let key = random.index(keys);
-        let other = (key + 1 + random.index(keys - 1)) % keys;
-        let mut several = vec![key, other];
-        if random.one_in(2) {
-            several.extend((0..keys).find(|k| !several.contains(k)));
-        }
+        let (other, several) = several_of(key, keys, random);
         let mut pairs = |keys: Vec<usize>| keys.into_iter().map(|k| (k, value(fresh))).collect();
-        match self.kind(random) {
+        match self.kind_below(PLAIN_KINDS, random) {
             0 => Command::Get(key),
             1 => Command::Set(key, value(fresh)),
             2 => Command::SetNx(key, value(fresh)),
@@ -120,13 +179,23 @@ impl Mixture {
             14 => Command::FlushAll,
             15 => Command::Index(keys),
             16 => Command::ReadIndexed(keys),
-            KINDS.. => unreachable!("no such kind"),
+            PLAIN_KINDS.. => unreachable!("no such kind"),
         }
     }
 }
 
 impl Command {
-    /// The request's words.
+    /// Its requests, and what all but the last of them must answer.
+    pub fn requests(&self, names: &[String]) -> Vec<(Vec<Vec<u8>>, Option<Value>)> {
+        let Command::Transaction(commands) = self else { return vec![(self.words(names), None)] };
+        let queued = Value::Simple(b"QUEUED".to_vec());
+        let begin = (vec![b"MULTI".to_vec()], Some(ok()));
+        let line = commands.iter().map(|command| (command.words(names), Some(queued.clone())));
+        let end = (vec![b"EXEC".to_vec()], None);
+        std::iter::once(begin).chain(line).chain([end]).collect()
+    }
+
+    /// The request's words; of a transaction those of its commands.
     pub fn words(&self, names: &[String]) -> Vec<Vec<u8>> {
         let name = |key: &usize| names[*key].clone().into_bytes();
         let one = |word: &str, key: &usize| vec![word.into(), name(key)];
@@ -163,6 +232,20 @@ impl Command {
                 let words = ["BY", "nosort", "GET", "*"].map(|word| word.as_bytes().to_vec());
                 one("SORT", count).into_iter().chain(words).collect()
             }
+            Command::Watch(list) => keys("WATCH", list),
+            Command::Unwatch => vec!["UNWATCH".into()],
+            Command::Transaction(commands) => {
+                let commands = commands.iter().flat_map(|c| c.words(names).into_iter().chain([b";".to_vec()]));
+                std::iter::once(b"MULTI;".to_vec()).chain(commands).chain([b"EXEC".to_vec()]).collect()
+            }
+        }
+    }
+
+    /// Whether its answer says how many keys there are.
+    pub fn counts_keys(&self) -> bool {
+        match self {
+            Command::Transaction(commands) => commands.iter().any(Command::counts_keys),
+            command => matches!(command, Command::DbSize),
         }
     }
 
@@ -173,9 +256,45 @@ impl Command {
         )
     }
 
-    /// What the command answers, and what it does to the values.
-    pub fn apply(&self, state: &mut State) -> Value {
+    /// What the command answers to a session, and what it does.
+    pub fn apply(&self, state: &mut State, session: usize) -> Value {
         match self {
+            Command::Watch(keys) => {
+                keys.iter().for_each(|key| state.watches[session].keys |= 1 << key);
+                return ok();
+            }
+            Command::Unwatch => {
+                state.watches[session] = Watched::default();
+                return ok();
+            }
+            Command::Transaction(commands) => {
+                if std::mem::take(&mut state.watches[session]).touched {
+                    return Value::NilArray;
+                }
+                return Value::Array(commands.iter().map(|command| command.apply(state, session)).collect());
+            }
+            _ if state.watches.iter().all(|watched| watched.keys == 0) => return self.run(&mut state.values),
+            _ => {}
+        }
+        let before = state.values.clone();
+        let reply = self.run(&mut state.values);
+        // Every value that is written is a new one, but where one key gets that of another.
+        (0..before.len())
+            .filter(|&key| before[key] != state.values[key])
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|key| state.touch(key));
+        match (self, &reply) {
+            (Command::Rename(_, to), Value::Simple(_)) | (Command::Copy { to, .. }, Value::Int(1)) => state.touch(*to),
+            _ => {}
+        }
+        reply
+    }
+
+    /// The same for one that is no transaction and has to do with none.
+    fn run(&self, state: &mut Values) -> Value {
+        match self {
+            Command::Watch(_) | Command::Unwatch | Command::Transaction(_) => unreachable!("the session's"),
             Command::Get(key) => bulk(&state[*key]),
             Command::Set(key, value) => {
                 state[*key] = Some(value.clone());

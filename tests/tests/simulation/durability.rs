@@ -12,7 +12,7 @@
 //!
 //! The next life goes on from there, perhaps with another number of workers.
 
-use crate::command::{Command, Mixture, State, Text, names_on};
+use crate::command::{Command, Mixture, Text, Values, names_on};
 use crate::history::{History, Operation};
 use crate::number;
 use crate::outbox::Outbox;
@@ -110,8 +110,17 @@ struct Client {
     decoder: ReplyDecoder,
     script: VecDeque<Vec<Ask>>,
     outbox: Outbox,
-    /// Requests without a reply, in order: the operation, if its effect is known.
-    waiting: VecDeque<Option<usize>>,
+    /// Requests without a reply, in order; the last `outbox.requests()` of them have not arrived.
+    waiting: VecDeque<Awaited>,
+}
+
+/// What the reply to a request is.
+#[derive(Clone, Copy)]
+enum Awaited {
+    /// That of an operation.
+    Of(usize),
+    /// Of no matter, or to a part of an operation.
+    Nothing,
 }
 
 /// How a life ends.
@@ -170,15 +179,18 @@ impl<'a> Life<'a> {
             for ask in c.script.pop_front().expect("a client without a script has no move") {
                 match ask {
                     Ask::Known(command) => {
-                        c.outbox.push(&command.words(&self.history.names));
-                        c.waiting.push_back(Some(self.history.operations.len()));
+                        for (words, part) in command.requests(&self.history.names) {
+                            c.outbox.push(&words);
+                            let of = Awaited::Of(self.history.operations.len());
+                            c.waiting.push_back(part.map_or(of, |_| Awaited::Nothing));
+                        }
                         let (begin, end) = (u64::MAX, u64::MAX);
                         let operation = Operation { session: client, command, begin, end, reply: Value::Nil };
                         self.history.operations.push(operation);
                     }
                     Ask::Any(words) => {
                         c.outbox.push(&words);
-                        c.waiting.push_back(None);
+                        c.waiting.push_back(Awaited::Nothing);
                     }
                 }
             }
@@ -188,8 +200,10 @@ impl<'a> Life<'a> {
         let n = self.world.feed(c.peer, &bytes[..n]);
         let first_unsent = c.waiting.len() - c.outbox.requests();
         let arrived = c.outbox.arrived(n);
-        for operation in c.waiting.range(first_unsent..first_unsent + arrived).flatten() {
-            self.history.operations[*operation].begin = self.clock;
+        for awaited in c.waiting.range(first_unsent..first_unsent + arrived) {
+            if let Awaited::Of(operation) = awaited {
+                self.history.operations[*operation].begin = self.clock;
+            }
         }
     }
 
@@ -199,14 +213,21 @@ impl<'a> Life<'a> {
             while let Some(reply) =
                 c.decoder.next_value().map_err(|e| format!("session {session} got no reply: {e:?}"))?
             {
-                let Some(operation) = c.waiting.pop_front().expect("a reply to a request") else { continue };
-                // Refused because of the disk: it has not happened, and says nothing.
-                if matches!(&reply, Value::Error(text) if text.starts_with(b"MISCONF")) {
-                    self.history.operations[operation].begin = u64::MAX;
-                    continue;
+                let Awaited::Of(operation) = c.waiting.pop_front().expect("a reply to a request") else { continue };
+                let operation = &mut self.history.operations[operation];
+                match &reply {
+                    // Refused because of the disk: it has not happened, and says nothing.
+                    Value::Error(text) if text.starts_with(b"MISCONF") => {
+                        operation.begin = u64::MAX;
+                        continue;
+                    }
+                    // The same of something in a transaction: what is left of it is that it ends the watches.
+                    Value::Error(text) if text.starts_with(b"EXECABORT") => {
+                        (operation.command, operation.reply) = (Command::Unwatch, Value::Simple(b"OK".to_vec()));
+                    }
+                    _ => operation.reply = reply,
                 }
-                self.history.operations[operation].reply = reply;
-                self.history.operations[operation].end = self.clock;
+                operation.end = self.clock;
             }
         }
         Ok(())
@@ -381,7 +402,7 @@ fn of_all<'a>(shards: impl Iterator<Item = &'a Shown>) -> Shown {
 }
 
 /// The keys that histories know.
-fn state_of(names: &[String], all: &Shown) -> State {
+fn values_of(names: &[String], all: &Shown) -> Values {
     let index = names.len() - 1;
     let value = |(at, name): (usize, &String)| {
         let (_, lines) = all.get(&(0, name.clone().into_bytes()))?;
@@ -505,10 +526,11 @@ impl Story {
             let pipeline = (0..count)
                 .map(|_| {
                     loop {
-                        match self.mixture.command(self.names.len() - 1, &mut self.fresh, &mut self.random) {
-                            // It counts the keys of the others, too.
-                            Command::DbSize => {}
-                            command => return Ask::Known(command),
+                        let keys = self.names.len() - 1;
+                        let command = self.mixture.command(keys, &mut self.fresh, &mut self.random);
+                        // That counts the keys of the others, too.
+                        if !command.counts_keys() {
+                            return Ask::Known(command);
                         }
                     }
                 })
@@ -525,7 +547,7 @@ impl Story {
         let config = self.config();
         let workers = 1 + self.random.index(4);
         let (manifest, recovered, all) = self.loaded(&config, workers)?;
-        let before = state_of(&self.names, &all);
+        let before = values_of(&self.names, &all);
         let first = recovered.epoch;
         // Later epochs will be other ones; and this one is what the next load may find as well.
         self.epochs.retain(|&epoch, _| epoch <= first);
@@ -619,7 +641,7 @@ impl Story {
         }
         let last = self.epochs.keys().next_back().copied();
         let (_, recovered, all) = self.loaded(&config, 1 + self.random.clone().index(4))?;
-        let after = state_of(&self.names, &all);
+        let after = values_of(&self.names, &all);
         history.operations.retain(|operation| operation.begin < u64::MAX);
         if lived == Ending::Kept && last != Some(recovered.epoch) {
             let shown = |epoch: Option<u64>| epoch.and_then(|epoch| self.epochs.get(&epoch));

@@ -10,7 +10,7 @@
 //! The search tries the commands that may come next, remembers which sets of commands have failed in which state, and
 //! takes a command that only reads at once: whatever follows, it is as good there as later.
 
-use crate::command::{Command, State};
+use crate::command::{Command, State, Values};
 use kv_core::resp::client::Value;
 use std::collections::HashSet;
 use std::fmt;
@@ -41,20 +41,22 @@ impl History {
 
     /// Whether `after` is what a crash may leave that loses nothing anybody was told: there is an order of all that was answered,
     /// and perhaps of some that was not, that leads from `before` to it.
-    pub fn leads_to(&self, before: &State, after: &State) -> bool {
+    pub fn leads_to(&self, before: &Values, after: &Values) -> bool {
         self.search(Goal::AllAnd(after), before)
     }
 
     /// Whether `after` is what a crash may leave that loses everything from some moment on.
-    pub fn comes_by(&self, before: &State, after: &State) -> bool {
+    pub fn comes_by(&self, before: &Values, after: &Values) -> bool {
         self.search(Goal::Some(after), before)
     }
 
-    fn search(&self, goal: Goal<'_>, state: &State) -> bool {
+    fn search(&self, goal: Goal<'_>, values: &Values) -> bool {
         let before = (0..self.operations.len())
             .map(|i| (0..i).rev().find(|&j| self.operations[j].session == self.operations[i].session))
             .collect();
-        Search { operations: &self.operations, goal, before, failed: HashSet::new() }.goes_on(0, state.clone())
+        let mut search = Search { operations: &self.operations, goal, before, failed: HashSet::new() };
+        let sessions = self.operations.iter().map(|o| o.session + 1).max().unwrap_or(0);
+        search.goes_on(0, State::new(values.clone(), sessions))
     }
 }
 
@@ -63,10 +65,10 @@ impl History {
 enum Goal<'a> {
     /// When all that was answered has happened.
     All,
-    /// When besides this is the state.
-    AllAnd(&'a State),
-    /// When this is the state.
-    Some(&'a State),
+    /// When besides these are the values.
+    AllAnd(&'a Values),
+    /// When these are the values.
+    Some(&'a Values),
 }
 
 struct Search<'a> {
@@ -84,8 +86,8 @@ impl Search<'_> {
         let horizon = left().map(|i| self.operations[i].end).min().unwrap_or(u64::MAX);
         let has_arrived = match self.goal {
             Goal::All => horizon == u64::MAX,
-            Goal::AllAnd(after) => horizon == u64::MAX && state == *after,
-            Goal::Some(after) => state == *after,
+            Goal::AllAnd(after) => horizon == u64::MAX && state.values == *after,
+            Goal::Some(after) => state.values == *after,
         };
         if has_arrived {
             return true;
@@ -97,8 +99,9 @@ impl Search<'_> {
         let mut ways = Vec::new();
         for i in next {
             let mut after = state.clone();
-            let is_answered = self.operations[i].end < u64::MAX;
-            if self.operations[i].command.apply(&mut after) != self.operations[i].reply && is_answered {
+            let Operation { command, session, reply, end, .. } = &self.operations[i];
+            let is_answered = *end < u64::MAX;
+            if command.apply(&mut after, *session) != *reply && is_answered {
                 continue;
             }
             if self.operations[i].command.only_reads() && is_answered {
@@ -202,6 +205,24 @@ mod tests {
         let reads = [(2, 2, 8, read.clone(), values(&["1", ""])), (3, 2, 8, read, values(&["", "2"]))];
         assert!(!history(&[&writes[..], &reads[..]].concat()).is_explained());
         assert!(history(&[&writes[..], &reads[..1]].concat()).is_explained());
+    }
+
+    #[test]
+    fn a_transaction_stands_as_one_and_a_watched_key_that_was_touched_forbids_it() {
+        let both = Command::Transaction(vec![Command::Set(0, text("1")), Command::Set(1, text("2"))]);
+        let done = Value::Array(vec![ok(), ok()]);
+        let read = Command::MGet(vec![0, 1]);
+        let seen = |value| history(&[(0, 1, 9, both.clone(), done.clone()), (1, 2, 3, read.clone(), value)]);
+        assert!(!seen(values(&["1", ""])).is_explained() && !seen(values(&["", "2"])).is_explained());
+        assert!(seen(values(&["1", "2"])).is_explained() && seen(values(&["", ""])).is_explained());
+        let watch = (0, 1, 2, Command::Watch(vec![0]), ok());
+        let write = (1, 3, 4, Command::Set(0, text("7")), ok());
+        let exec = |reply| (0, 5, 6, both.clone(), reply);
+        assert!(history(&[watch.clone(), write.clone(), exec(Value::NilArray)]).is_explained());
+        assert!(!history(&[watch.clone(), write.clone(), exec(done.clone())]).is_explained());
+        assert!(!history(&[watch.clone(), exec(Value::NilArray)]).is_explained());
+        let unwatch = (0, 5, 5, Command::Unwatch, ok());
+        assert!(history(&[watch, write, unwatch, exec(done)]).is_explained());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::world::{Did, Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::structs::random::Random;
 use kv_server::engine::Faults;
+use kv_server::engine::worker::LeftOver;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -21,10 +22,7 @@ struct Engine {
     faults: Faults,
 }
 
-const WHOLE: Engine = Engine {
-    order: Order::AsDesigned,
-    faults: Faults { no_lock: false, no_published_flag: false, no_connection_order: false },
-};
+const WHOLE: Engine = Engine { order: Order::AsDesigned, faults: Faults::NONE };
 
 /// How many commands a history has besides the last look at all keys.
 const COMMANDS: usize = 24;
@@ -38,8 +36,16 @@ struct Client {
     /// Pipelines not begun.
     script: VecDeque<Vec<Command>>,
     outbox: Outbox,
-    /// Operations without a reply, in order; the last `outbox.requests()` of them have not arrived.
-    waiting: VecDeque<usize>,
+    /// Requests without a reply, in order; the last `outbox.requests()` of them have not arrived.
+    waiting: VecDeque<Awaited>,
+}
+
+/// What the reply to a request is.
+enum Awaited {
+    /// That of an operation.
+    Of(usize),
+    /// This one: to a request that is only a part of an operation.
+    This(Value),
 }
 
 struct Run {
@@ -85,8 +91,16 @@ impl Run {
         while left > 0 {
             let count = if random.one_in(pipelined) { 1 + random.index(4) } else { 1 }.min(left);
             left -= count;
-            let pipeline = (0..count).map(|_| mixture.command(names.len() - 1, &mut fresh, &mut random)).collect();
-            clients[random.index(sessions)].script.push_back(pipeline);
+            let keys = names.len() - 1;
+            let pipeline: Vec<Command> = (0..count).map(|_| mixture.command(keys, &mut fresh, &mut random)).collect();
+            let watches = pipeline.iter().any(|command| matches!(command, Command::Watch(_)));
+            let script = &mut clients[random.index(sessions)].script;
+            script.push_back(pipeline);
+            // Else most watches would be for nothing.
+            if watches && left > 0 {
+                left -= 1;
+                script.push_back(vec![mixture.transaction(keys, &mut fresh, &mut random)]);
+            }
         }
         let history = History { names, operations: Vec::new() };
         let (half_published, waits) = (vec![false; workers], vec![false; workers]);
@@ -100,8 +114,11 @@ impl Run {
         if c.outbox.is_empty() {
             let pipeline = c.script.pop_front().expect("a client without a script has no move");
             for command in pipeline {
-                c.outbox.push(&command.words(&self.history.names));
-                c.waiting.push_back(self.history.operations.len());
+                for (words, reply) in command.requests(&self.history.names) {
+                    c.outbox.push(&words);
+                    let of = Awaited::Of(self.history.operations.len());
+                    c.waiting.push_back(reply.map_or(of, Awaited::This));
+                }
                 let operation = Operation { session: client, command, begin: 0, end: u64::MAX, reply: Value::Nil };
                 self.history.operations.push(operation);
             }
@@ -111,8 +128,10 @@ impl Run {
         let n = self.world.feed(c.peer, &bytes[..n]);
         let first_unsent = c.waiting.len() - c.outbox.requests();
         let arrived = c.outbox.arrived(n);
-        for &operation in c.waiting.range(first_unsent..first_unsent + arrived) {
-            self.history.operations[operation].begin = self.clock;
+        for awaited in c.waiting.range(first_unsent..first_unsent + arrived) {
+            if let Awaited::Of(operation) = awaited {
+                self.history.operations[*operation].begin = self.clock;
+            }
         }
     }
 
@@ -132,9 +151,16 @@ impl Run {
                 if arrived == 0 {
                     return Err(format!("session {session} got a reply that it did not ask for"));
                 }
-                let operation = c.waiting.pop_front().expect("one has arrived");
-                self.history.operations[operation].reply = reply;
-                self.history.operations[operation].end = self.clock;
+                match c.waiting.pop_front().expect("one has arrived") {
+                    Awaited::Of(operation) => {
+                        self.history.operations[operation].reply = reply;
+                        self.history.operations[operation].end = self.clock;
+                    }
+                    Awaited::This(expected) if reply == expected => {}
+                    Awaited::This(expected) => {
+                        return Err(format!("session {session} got {reply:?} instead of {expected:?}"));
+                    }
+                }
             }
         }
         Ok(())
@@ -211,6 +237,15 @@ impl Run {
         let all = (0..self.history.names.len() - 1).collect();
         self.clients[0].script.push_back(vec![Command::MGet(all)]);
         self.run_out()?;
+        for client in 0..self.clients.len() {
+            self.world.hang_up(self.clients[client].peer);
+        }
+        self.run_out()?;
+        if let Some(worker) =
+            (0..self.world.workers()).find(|&w| self.world.worker(w).left_over() != LeftOver::default())
+        {
+            return Err(format!("all are gone, but worker {worker} has {:?}", self.world.worker(worker).left_over()));
+        }
         if self.history.is_explained() { Ok(()) } else { Err("no order of the commands explains the replies".into()) }
     }
 }
@@ -302,4 +337,14 @@ fn running_mail_of_a_turn_that_is_not_published_everywhere_is_caught() {
 #[test]
 fn running_a_connections_commands_out_of_order_is_caught() {
     is_caught("no order", Engine { faults: Faults { no_connection_order: true, ..WHOLE.faults }, ..WHOLE });
+}
+
+#[test]
+fn a_transaction_that_runs_shard_by_shard_is_caught() {
+    is_caught("pieces", Engine { faults: Faults { transaction_in_pieces: true, ..WHOLE.faults }, ..WHOLE });
+}
+
+#[test]
+fn a_watch_that_is_not_looked_at_on_one_shard_is_caught() {
+    is_caught("no look", Engine { faults: Faults { watch_unchecked: true, ..WHOLE.faults }, ..WHOLE });
 }

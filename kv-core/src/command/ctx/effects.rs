@@ -16,7 +16,7 @@ use super::{Ctx, LogAs};
 use crate::command::Event;
 use crate::persist::value::State;
 use crate::resp::Arg;
-use crate::store::{Expire, Key, StrValue};
+use crate::store::{Expire, Key, Shard, StrValue};
 use std::ops::Range;
 
 impl<'a> Ctx<'a> {
@@ -84,6 +84,9 @@ impl<'a> Ctx<'a> {
         let shard = self.shard(key);
         shard.dbs[db].set_string(key, StrValue::Bytes(text), expire, now);
         shard.dirty += 1;
+        if !shard.watches.is_idle() {
+            shard.watches.touch(db, key);
+        }
         if shard.log.on {
             match expire {
                 Expire::Clear => shard.log.put(now, db, key.bytes, None, State::Str(text)),
@@ -103,6 +106,9 @@ impl<'a> Ctx<'a> {
         for shard in self.each_shard() {
             let mut removed = 0;
             for index in databases.clone() {
+                if !shard.watches.is_idle() {
+                    shard.watches.replace(index, None);
+                }
                 let keys = shard.flush(index);
                 removed += keys;
                 if shard.log.on && keys > 0 && !all {
@@ -120,6 +126,11 @@ impl<'a> Ctx<'a> {
     pub fn swap(&mut self, first: usize, second: usize) {
         let now = self.now;
         for shard in self.each_shard() {
+            if first != second && !shard.watches.is_idle() {
+                let Shard { watches, dbs, .. } = shard;
+                watches.replace(first, Some((&dbs[second], now)));
+                watches.replace(second, Some((&dbs[first], now)));
+            }
             shard.swap_dbs(first, second);
             shard.dirty += 1;
             if shard.log.on && first != second {

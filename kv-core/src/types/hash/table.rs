@@ -118,6 +118,10 @@ impl HashTable {
         self.moments.first().map(|&(at, _)| at)
     }
 
+    pub(super) fn next_due_after(&self, now: UnixMs) -> Option<UnixMs> {
+        self.moments.iter().map(|&(at, _)| at).find(|&at| at > now)
+    }
+
     /// How many fields are due and not removed.
     #[inline]
     pub(super) fn due(&self, now: UnixMs) -> usize {

@@ -290,6 +290,7 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     let text = String::from_utf8_lossy;
     let mut flags = String::new();
     let marks = [
+        ('x', c.transaction.commands().is_some()),
         ('c', c.life == Life::Closing),
         ('A', c.life == Life::Killed),
         ('U', s.unix_socket),
@@ -305,7 +306,7 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     // Writing to a string cannot fail.
     let _ = write!(
         to,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 ",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} watch={} ",
         s.id,
         s.peer,
         s.local,
@@ -314,13 +315,16 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
         seconds_since(s.created),
         seconds_since(s.last_active),
         s.db,
+        c.transaction.commands().map_or(-1, |commands| commands as i64),
+        c.transaction.watched_keys(),
     );
     let _ = write!(
         to,
-        "qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs={} rbp={} obl={} oll={} omem={waiting} tot-mem={memory} ",
+        "qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} obl={} oll={} omem={waiting} tot-mem={memory} ",
         c.input.len(),
         // (0 while its own requests run: they hold the buffer.)
         c.input.data.len().saturating_sub(c.input.len()),
+        c.transaction.memory(),
         c.output.tail.capacity(),
         c.output.tail.capacity(),
         c.output.len() - c.output.chunk_bytes(),

@@ -136,6 +136,8 @@ fn quit(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
 
 fn reset(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     let authenticated = !call.worker.config.requirepass.is_set();
+    let conn = call.conn.expect("a command of the session has one");
+    call.worker.drop_transaction(conn);
     let session = call.session();
     let Session { id, created, unix_socket, fd, .. } = *session;
     let (peer, local) = (std::mem::take(&mut session.peer), std::mem::take(&mut session.local));

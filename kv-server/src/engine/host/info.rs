@@ -199,7 +199,10 @@ fn clients(worker: &Worker, _: &Totals, text: &mut Text) {
     text.line("connected_clients", worker.net.total(|s| s.clients()));
     text.line("cluster_connections", 0);
     text.line("maxclients", worker.config.maxclients);
-    text.zeros(&["blocked_clients", "tracking_clients", "clients_in_timeout_table"]);
+    text.zeros(&["blocked_clients", "tracking_clients"]);
+    text.line("watching_clients", worker.net.total(|s| s.watching_clients()));
+    text.zeros(&["clients_in_timeout_table"]);
+    text.line("total_watched_keys", worker.net.total(|s| s.watched_keys()));
 }
 
 fn memory(_: &Worker, totals: &Totals, text: &mut Text) {

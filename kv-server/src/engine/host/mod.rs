@@ -11,6 +11,7 @@ mod connection;
 mod info;
 mod persistence;
 mod server;
+mod transaction;
 
 use super::connection::{Connection, Life};
 use super::durability::{Question, ToKeeper};
@@ -18,7 +19,7 @@ use super::mail::Dest;
 use super::session::{ReplyMode, Session};
 use super::worker::{ConnId, Worker};
 use crate::config::Config;
-use kv_core::command::{Args, CommandError, Flags, Handler, Row, RowId, table as rows};
+use kv_core::command::{Args, CommandError, Flags, Handler, RowId, table as rows};
 use kv_core::resp::Reply;
 use kv_core::store::UnixMs;
 use std::io;
@@ -55,10 +56,14 @@ impl Call<'_> {
         let conn = self.conn.expect("a command of the session has one");
         let c = self.worker.connection(conn);
         let mute = c.session.reply_mode != ReplyMode::On;
-        let ticket = c.tickets.wait(mute);
-        c.awaits_walk = true;
         let proto = c.session.proto;
-        let dest = Dest::Ticket { conn, ticket };
+        let dest = if c.transaction.executing.is_some() {
+            c.transaction.awaits_element = true;
+            Dest::Element { conn }
+        } else {
+            c.awaits_walk = true;
+            Dest::Ticket { conn, ticket: c.tickets.wait(mute) }
+        };
         self.worker.link.tell(ToKeeper::Ask { question, from: self.worker.id, dest, proto });
     }
 
@@ -139,13 +144,13 @@ impl Pause {
         now < self.until
     }
 
-    /// Whether a command has to wait.
+    /// Whether a command with these flags has to wait.
     #[inline]
-    pub fn holds(&self, row: &Row, now: UnixMs) -> bool {
-        if now >= self.until || row.spec.flags.has(Flags::NEVER_PAUSED) {
+    pub fn holds(&self, flags: Flags, now: UnixMs) -> bool {
+        if now >= self.until || flags.has(Flags::NEVER_PAUSED) {
             return false;
         }
-        self.all || row.spec.flags.has(Flags::WRITE) || row.spec.flags.has(Flags::PAUSED_AS_WRITE)
+        self.all || flags.has(Flags::WRITE) || flags.has(Flags::PAUSED_AS_WRITE)
     }
 }
 
@@ -186,6 +191,7 @@ fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
         command::HANDLERS,
         info::HANDLERS,
         persistence::HANDLERS,
+        transaction::HANDLERS,
     ]
     .into_iter()
     .flatten()

@@ -71,7 +71,8 @@ impl Worker {
         if self.shard.is_some() && !self.queue.is_empty() {
             return Rest::Yield;
         }
-        if !self.walks.is_empty() && self.shard.is_some() {
+        let awaits_shard = !self.walks.is_empty() || !self.forgotten.is_empty();
+        if awaits_shard && self.shard.is_some() {
             return Rest::None;
         }
         let mut until = self.shard.as_ref().and_then(|s| s.next_due());
@@ -159,8 +160,8 @@ impl Worker {
 
     /// CONFIG RESETSTAT: what is counted starts again; what is measured (memory, connections) stays.
     pub(in super::super) fn reset_figures(&mut self) {
-        let Figures { clients, client_bytes, .. } = self.figures;
-        self.figures = Figures { clients, client_bytes, ..Figures::default() };
+        let Figures { clients, client_bytes, watching_clients, watched_keys, .. } = self.figures;
+        self.figures = Figures { clients, client_bytes, watching_clients, watched_keys, ..Figures::default() };
         self.sample = Sample { at: self.now, ..Sample::default() };
         if let Some(shard) = &mut self.shard {
             shard.stats = Default::default();

@@ -1,11 +1,14 @@
 //! Running what came by mail: batches, rendezvous, slices of walks; and the server's own commands.
 
 use super::super::host::Call;
-use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail};
+use super::super::join::{Joining, Piece};
+use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail, NO_UNIT};
+use super::super::net::Faults;
 use super::super::stats::Figures;
+use super::super::transaction::{Place, Unit};
 use super::{ConnId, Walk, Worker};
 use kv_core::command::{
-    Args, CommandError, Ctx, Flags, Handler, Join, Known, Outcome, Row, RowId, Settings, Spread, Stores,
+    Args, CommandError, Ctx, Flags, Handler, Join, Known, Outcome, Row, RowId, Settings, Spread, Stores, Table,
 };
 use kv_core::resp::{Arg, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard};
@@ -90,6 +93,18 @@ impl Worker {
             let before = replies.len();
             batch.items[i].answer = if before > limit && batch.reply_bytes_before(i) > limit {
                 Answer::Cut
+            } else if item.unit != NO_UNIT {
+                let shard = self.shard.as_mut().expect("batches run only while the shard is here");
+                let env = Env {
+                    shards: self.outgoing.len(),
+                    sliced: false,
+                    now: self.now,
+                    settings: &self.settings,
+                    hasher: &self.hasher,
+                    faults: self.net.faults(),
+                };
+                let unit = batch.units[item.unit as usize].as_mut().expect("it has not been taken");
+                env.run_unit_item(Stores::One(shard), self.table, &item, unit, &mut replies, &mut self.figures)
             } else if self.run_item(batch, &item, &mut replies) {
                 replies.truncate(before);
                 Answer::Late
@@ -130,7 +145,14 @@ impl Worker {
             Handler::Store(_) => {
                 let shards = self.outgoing.len();
                 let shard = self.shard.as_mut().expect("batches run only while the shard is here");
-                let env = Env { shards, sliced: true, now: self.now, settings: &self.settings, hasher: &self.hasher };
+                let env = Env {
+                    shards,
+                    sliced: true,
+                    now: self.now,
+                    settings: &self.settings,
+                    hasher: &self.hasher,
+                    faults: Faults::NONE,
+                };
                 let start = out.len();
                 let (outcome, elements) =
                     env.run(Stores::One(shard), row, item, (data, words, batch.hashes(item)), out, &mut self.figures);
@@ -194,9 +216,21 @@ impl Worker {
             let item = work.items[i];
             let row = self.table.row(item.row);
             let (data, words) = work.request(&item);
-            let env =
-                Env { shards: count, sliced: false, now: self.now, settings: &self.settings, hasher: &self.hasher };
+            let env = Env {
+                shards: count,
+                sliced: false,
+                now: self.now,
+                settings: &self.settings,
+                hasher: &self.hasher,
+                faults: self.net.faults(),
+            };
             let stores = Stores::Many(&mut shards);
+            if item.unit != NO_UNIT {
+                let unit = work.units[item.unit as usize].as_mut().expect("it has not been taken");
+                let answer = env.run_unit_item(stores, self.table, &item, unit, &mut replies, &mut self.figures);
+                (work.items[i].answer, work.items[i].reply_end) = (answer, replies.len());
+                continue;
+            }
             let (outcome, _) =
                 env.run(stores, row, &item, (data, words, work.hashes(&item)), &mut replies, &mut self.figures);
             debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
@@ -291,19 +325,20 @@ fn walk_of(batch: &Batch, item: &Item, data: &[u8], words: &[Arg]) -> Walk {
 fn answer_error(item: &Item, error: &CommandError, out: &mut Vec<u8>, figures: &mut Figures) {
     let text = error.to_string();
     Reply::new(out, item.proto).error(&text);
-    if let Dest::Ticket { .. } = item.dest {
+    if !matches!(item.dest, Dest::Join { .. }) {
         figures.count_error(text.as_bytes());
     }
 }
 
 /// What a store handler needs besides its shards.
-struct Env<'a> {
-    shards: usize,
+pub(super) struct Env<'a> {
+    pub shards: usize,
     /// Whether a walk may be cut into slices.
-    sliced: bool,
-    now: u64,
-    settings: &'a Settings,
-    hasher: &'a KeyHasher,
+    pub sliced: bool,
+    pub now: u64,
+    pub settings: &'a Settings,
+    pub hasher: &'a KeyHasher,
+    pub faults: Faults,
 }
 
 impl Env<'_> {
@@ -323,6 +358,7 @@ impl Env<'_> {
         let mut args = Args::new(data, words, row.name_words, self.hasher, known);
         let mut ctx = Ctx::new(stores, self.shards, self.now, usize::from(item.db), self.settings);
         ctx.log_as(row.spec.log, data, words);
+        ctx.client = item.client;
         ctx.touch = !item.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = self.sliced;
         let before = out.len();
@@ -337,6 +373,120 @@ impl Env<'_> {
                 answer_error(item, &error, out, figures);
                 (Outcome::Done, 0)
             }
+        }
+    }
+
+    /// Runs a transaction that came by mail.
+    fn run_unit_item(
+        &self,
+        stores: Stores<'_>,
+        table: &Table,
+        item: &Item,
+        unit: &mut Unit,
+        out: &mut Vec<u8>,
+        figures: &mut Figures,
+    ) -> Answer {
+        if unit.has_host {
+            self.run_unit(stores, table, item.client, unit, figures);
+            return Answer::Unit;
+        }
+        self.run_whole_unit(stores, table, (item.client, item.proto), unit, out, figures);
+        Answer::Here
+    }
+
+    /// Runs a transaction that is about the store alone, and writes its reply.
+    pub fn run_whole_unit(
+        &self,
+        stores: Stores<'_>,
+        table: &Table,
+        (client, proto): (u64, Proto),
+        unit: &mut Unit,
+        out: &mut Vec<u8>,
+        figures: &mut Figures,
+    ) {
+        let mut stores = stores;
+        if self.is_touched(&mut stores, client, unit) {
+            return Reply::new(out, proto).nil_array();
+        }
+        Reply::new(out, proto).array(unit.len());
+        for i in 0..unit.len() {
+            self.run_command_of(&mut stores, table, unit, i, out, figures);
+        }
+    }
+
+    /// Runs what a transaction has of commands of the store, and leaves their replies in it.
+    pub fn run_unit(&self, stores: Stores<'_>, table: &Table, client: u64, unit: &mut Unit, figures: &mut Figures) {
+        let mut stores = stores;
+        if self.is_touched(&mut stores, client, unit) {
+            return;
+        }
+        let mut replies = std::mem::take(&mut unit.work.replies);
+        for i in 0..unit.len() {
+            if !unit.places[i].is_host() {
+                self.run_command_of(&mut stores, table, unit, i, &mut replies, figures);
+            }
+            unit.work.items[i].reply_end = replies.len();
+        }
+        unit.work.replies = replies;
+    }
+
+    /// Ends the client's watches on all these shards, and says whether something of them was touched.
+    fn is_touched(&self, stores: &mut Stores<'_>, client: u64, unit: &mut Unit) -> bool {
+        if unit.watched {
+            for shard in stores.each() {
+                let unchecked = self.faults.watch_unchecked && shard.index + 1 == self.shards;
+                unit.touched |= shard.watches.release(client, self.now) && !unchecked;
+            }
+        }
+        unit.touched
+    }
+
+    /// Runs one command of a transaction as if it stood alone, but not in slices.
+    fn run_command_of(
+        &self,
+        stores: &mut Stores<'_>,
+        table: &Table,
+        unit: &Unit,
+        i: usize,
+        out: &mut Vec<u8>,
+        figures: &mut Figures,
+    ) {
+        let item = unit.work.items[i];
+        let row = table.row(item.row);
+        let (data, words) = unit.work.request(&item);
+        let request = (data, words, unit.work.hashes(&item));
+        let join = match unit.places[i] {
+            Place::Host | Place::HostEach(_) => unreachable!("not the store's"),
+            Place::Keys => {
+                self.run(stores.again(), row, &item, request, out, figures);
+                return;
+            }
+            Place::Shard(shard) => {
+                self.run(stores.only(usize::from(shard)), row, &item, request, out, figures);
+                return;
+            }
+            Place::Each(join) => join,
+        };
+        let item = Item { dest: Dest::Join { join: 0, part: 0 }, ..item };
+        let before = out.len();
+        let mut joining = Joining::default();
+        joining.begin(0, None, item.proto, join, self.shards);
+        let mut part = Vec::new();
+        for shard in 0..self.shards {
+            part.clear();
+            let (_, elements) = self.run(stores.only(shard), row, &item, request, &mut part, figures);
+            joining.answer(shard as u16, &part, elements);
+        }
+        let random = stores.each().next().map_or(0, |shard| shard.random.next_u64());
+        joining.finish(
+            |n| (random % n as u64) as usize,
+            |piece| match piece {
+                Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+                Piece::Owned(bytes) => out.extend_from_slice(&bytes),
+            },
+        );
+        if let [b'-', text @ ..] = out[before..].trim_ascii_end() {
+            figures.count_error(text);
         }
     }
 }

@@ -14,14 +14,18 @@ pub struct LeftOver {
     pub walks: usize,
     /// Requests decoded or gathered for a turn that is not over.
     pub requests: usize,
+    /// Clients that watch something.
+    pub watching: usize,
+    /// Transactions that are not over.
+    pub transactions: usize,
     /// The shard is away.
     pub shard_away: bool,
 }
 
 impl LeftOver {
-    /// Whether nothing is left but open connections.
+    /// Whether nothing is left but open connections. (What these watch is not left over.)
     pub fn is_nothing(&self) -> bool {
-        *self == LeftOver { connections: self.connections, ..LeftOver::default() }
+        *self == LeftOver { connections: self.connections, watching: self.watching, ..LeftOver::default() }
     }
 }
 
@@ -36,6 +40,8 @@ impl Worker {
             batches: self.queue.len() + self.outgoing.iter().flatten().count() + self.mailbox.len(),
             walks: self.walks.len(),
             requests: self.requests.len() + self.gathering.iter().map(|g| g.work.items.len()).sum::<usize>(),
+            watching: self.shard.as_ref().map_or(0, |shard| shard.watches.clients()) + self.forgotten.len(),
+            transactions: connections().filter(|c| c.transaction.commands().is_some()).count(),
             shard_away: self.shard.is_none(),
         }
     }

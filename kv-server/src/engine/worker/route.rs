@@ -5,29 +5,29 @@
 
 use super::super::admission::{self, Circumstances};
 use super::super::connection::{Connection, Life, SEVERAL};
-use super::super::mail::{Answer, Batch, Dest, Item};
+use super::super::mail::{Answer, Batch, Dest, Item, NO_UNIT};
 use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{
     Args, Arity, CommandError, Ctx, Flags, Found, Handler, Join, Known, Outcome, Row, RowId, Spread, Stores, keys_of,
     may_be_anywhere,
 };
-use kv_core::resp::{Arg, Decoded, Reply, number};
+use kv_core::resp::{Arg, Decoded, Proto, Reply, number};
 
 /// One decoded request of this turn.
 #[derive(Clone, Copy)]
 pub(super) struct Request {
-    conn: ConnId,
+    pub(super) conn: ConnId,
     /// Where it lies in its connection's input.
     start: u32,
     end: u32,
     words_start: u32,
     words_len: u32,
-    row: RowId,
+    pub(super) row: RowId,
     /// Position of the first key; 0 when there is none.
-    key_at: u16,
+    pub(super) key_at: u16,
     key_hash: u64,
-    plan: Plan,
+    pub(super) plan: Plan,
 }
 
 impl Request {
@@ -36,15 +36,20 @@ impl Request {
         (self.start as usize, &words[self.words_start as usize..][..self.words_len as usize])
     }
 
+    /// How many bytes it came as.
+    pub(super) fn bytes(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
     /// The hash of its first key, if it has one.
     #[inline]
-    fn hashes(&self) -> &[u64] {
+    pub(super) fn hashes(&self) -> &[u64] {
         if self.key_at == 0 { &[] } else { std::slice::from_ref(&self.key_hash) }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Plan {
+pub(super) enum Plan {
     /// No row, or the wrong number of words: an error.
     Refuse(Refusal),
     /// By the worker of the connection, at once.
@@ -60,7 +65,7 @@ enum Plan {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+pub(super) enum Refusal {
     UnknownCommand,
     UnknownSubcommand,
     Arity,
@@ -92,7 +97,7 @@ impl Recent {
 }
 
 /// From this size on a reply is looked at by itself against the limit of unread output.
-const BIG_REPLY_BYTES: usize = 64 * 1024;
+pub(super) const BIG_REPLY_BYTES: usize = 64 * 1024;
 
 /// How far ahead buckets and entries are fetched.
 const BUCKETS_AHEAD: usize = 24;
@@ -259,7 +264,7 @@ impl Worker {
         }
         let shards = self.outgoing.len();
         match row.spec.spread {
-            Spread::Session => request.plan = Plan::Here,
+            Spread::Session | Spread::Transaction => request.plan = Plan::Here,
             Spread::All { .. } => request.plan = Plan::All,
             Spread::Cursor { at } => {
                 let cursor = number::parse_i64(word(usize::from(at))).unwrap_or(0).max(0) as usize;
@@ -423,7 +428,6 @@ impl Worker {
         let words = &words[request.words_start as usize..][..request.words_len as usize];
         let data = &data[request.start as usize..request.end as usize];
         let turn = self.turn;
-        let faults = self.net.faults();
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
         if c.life != Life::Open {
             return true; // QUIT or CLIENT KILL stood before: the rest is not run
@@ -435,23 +439,48 @@ impl Worker {
         let mute = c.next_is_mute();
         if let Plan::Refuse(refusal) = request.plan {
             let text = refusal_text(refusal, row, data, words);
-            self.refuse(request.conn, &text, mute);
+            self.reject(request.conn, row, &text, mute);
             return true;
         }
         c.session.last_command = &row.full_name;
+        let is_exec = row.spec.spread == Spread::Transaction;
+        let queues = c.transaction.queued.is_some();
+        let mut flags = row.spec.flags;
+        if let Some(unit) = c.transaction.queued.as_ref().filter(|_| is_exec) {
+            flags = flags.and(unit.flags().common(Flags::OF_ANY));
+        }
         let now = Circumstances { session: &c.session, status: self.link.status(), is_loading: self.is_loading };
-        if let Some(error) = admission::refusal(row, &now) {
-            self.refuse(request.conn, &error.to_string(), mute);
+        if let Some(error) = admission::refusal(flags, &now) {
+            self.reject(request.conn, row, &error.to_string(), mute);
             return true;
         }
-        if self.pause.holds(row, self.now) {
+        if queues && flags.has(Flags::NO_MULTI) {
+            self.reject(request.conn, row, "ERR Command not allowed inside a transaction", mute);
+            return true;
+        }
+        if self.pause.holds(flags, self.now) {
             if !std::mem::replace(&mut c.held, true) {
                 self.held.push(request.conn);
             }
             return false;
         }
+        if queues && !flags.has(Flags::NOT_QUEUED) {
+            self.queue(request, row, data, words, mute);
+            return true;
+        }
+        if is_exec {
+            self.exec(request, mute, in_place);
+            return true;
+        }
+        if flags.has(Flags::WATCHES) {
+            if queues {
+                self.refuse(request.conn, "ERR WATCH inside MULTI is not allowed", mute);
+                return true;
+            }
+            self.note_watches(request.conn, row, data, words);
+        }
+        let follows = self.follows(request.conn);
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
-        let follows = self.settled <= c.queued_in && !c.tickets.is_empty() && !faults.no_connection_order;
         let in_rendezvous = c.rendezvous_in == turn;
         match request.plan {
             Plan::Here => self.run_host_here(request, row, data, words),
@@ -469,7 +498,7 @@ impl Worker {
                 (c.queued_in, c.queued_to) = (turn, shard);
                 c.in_flight_bytes += data.len();
                 let ticket = c.tickets.wait(mute);
-                let item = c.item(request, Dest::Ticket { conn: request.conn, ticket });
+                let item = c.item(request.row, request.key_at, Dest::Ticket { conn: request.conn, ticket });
                 self.batch_for(usize::from(shard)).push_item(item, words, data, request.hashes());
                 if usize::from(shard) != self.id {
                     self.figures.remote_requests += 1;
@@ -485,6 +514,14 @@ impl Worker {
         true
     }
 
+    /// Whether an earlier request of the connection is not settled, so that what follows it must not run in place.
+    #[inline]
+    pub(super) fn follows(&mut self, conn: ConnId) -> bool {
+        let (settled, ordered) = (self.settled, !self.net.faults().no_connection_order);
+        let c = self.connection(conn);
+        settled <= c.queued_in && !c.tickets.is_empty() && ordered
+    }
+
     /// The common case: the handler writes straight into the connection's output.
     #[inline]
     fn run_in_place(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
@@ -498,6 +535,7 @@ impl Worker {
         let mut args = Args::new(data, words, row.name_words, &self.hasher, known);
         let mut ctx = Ctx::new(Stores::One(shard), shards, self.now, c.session.db, &self.settings);
         ctx.log_as(row.spec.log, data, words);
+        ctx.client = c.session.id;
         ctx.touch = !c.session.no_touch && !row.spec.flags.has(Flags::NO_TOUCH);
         ctx.sliced = false;
         c.saw_shard = true;
@@ -585,7 +623,7 @@ impl Worker {
     }
 
     /// An error in place of a reply.
-    fn refuse(&mut self, conn: ConnId, text: &str, mute: bool) {
+    pub(super) fn refuse(&mut self, conn: ConnId, text: &str, mute: bool) {
         self.figures.count_error(text.as_bytes());
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
@@ -597,17 +635,30 @@ impl Worker {
         self.scratch = scratch;
     }
 
-    fn begin_join(&mut self, request: &Request, join: Join, parts: usize, mute: bool) -> u32 {
+    /// Begins a join for a request.
+    fn join_request(&mut self, request: &Request, join: Join, parts: usize, mute: bool) -> u32 {
+        let turn = self.turn;
+        let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
+        (c.queued_in, c.queued_to) = (turn, SEVERAL);
+        c.in_flight_bytes += request.bytes();
+        let (ticket, proto) = (c.tickets.wait(mute), c.session.proto);
+        self.begin_join(request.conn, Some(ticket), proto, join, parts)
+    }
+
+    /// `ticket`: none when the answer is an element of the reply of an EXEC.
+    pub(super) fn begin_join(
+        &mut self,
+        conn: ConnId,
+        ticket: Option<u32>,
+        proto: Proto,
+        join: Join,
+        parts: usize,
+    ) -> u32 {
         let id = self.free_joins.pop().unwrap_or_else(|| {
             self.joins.push(Default::default());
             (self.joins.len() - 1) as u32
         });
-        let turn = self.turn;
-        let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
-        (c.queued_in, c.queued_to) = (turn, SEVERAL);
-        c.in_flight_bytes += (request.end - request.start) as usize;
-        let ticket = c.tickets.wait(mute);
-        self.joins[id as usize].begin(request.conn, ticket, c.session.proto, join, parts);
+        self.joins[id as usize].begin(conn, ticket, proto, join, parts);
         self.needs_lock = true;
         id
     }
@@ -633,9 +684,9 @@ impl Worker {
             }
             keys.push((shard as u16, key.hash));
         }
-        let id = self.begin_join(request, join, usize::from(parts), mute);
+        let id = self.join_request(request, join, usize::from(parts), mute);
         let c = self.connections[request.conn as usize].as_ref().expect("it has requests");
-        let template = c.item(request, Dest::Join { join: id, part: 0 });
+        let template = c.item(request.row, request.key_at, Dest::Join { join: id, part: 0 });
         for (i, &(shard, key_hash)) in keys.iter().enumerate() {
             let part = self.part_of[usize::from(shard)];
             self.joins[id as usize].key_goes_to(part);
@@ -664,23 +715,27 @@ impl Worker {
     fn send_to_all(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
         let Spread::All { join } = row.spec.spread else { unreachable!("planned for all") };
         let shards = self.outgoing.len();
-        let id = self.begin_join(request, join, shards, mute);
+        let id = self.join_request(request, join, shards, mute);
         for shard in 0..shards {
             let c = self.connections[request.conn as usize].as_ref().expect("it has requests");
-            let item = c.item(request, Dest::Join { join: id, part: shard as u16 });
+            let item = c.item(request.row, request.key_at, Dest::Join { join: id, part: shard as u16 });
             self.batch_for(shard).push_item(item, words, data, request.hashes());
         }
+    }
+
+    /// What comes together in this turn.
+    pub(super) fn gathering(&mut self) -> &mut Gathering {
+        let (pool, shards) = (&mut self.batch_pool, self.outgoing.len());
+        self.gathering
+            .get_or_insert_with(|| Gathering { work: pool.pop().unwrap_or_default(), involved: vec![false; shards] })
     }
 
     /// Into the turn's rendezvous: a command over several shards, and what follows it on its connection.
     fn gather(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
         let shards = self.outgoing.len();
         let turn = self.turn;
-        let pool = &mut self.batch_pool;
-        let gathering = self
-            .gathering
-            .get_or_insert_with(|| Gathering { work: pool.pop().unwrap_or_default(), involved: vec![false; shards] });
-        let hasher = &*self.hasher;
+        let hasher = self.hasher.clone();
+        let gathering = self.gathering();
         if let Plan::Shard(shard) = request.plan {
             gathering.involved[usize::from(shard)] = true;
         }
@@ -698,8 +753,8 @@ impl Worker {
         c.rendezvous_in = turn;
         c.in_flight_bytes += data.len();
         let ticket = c.tickets.wait(mute);
-        let item = c.item(request, Dest::Ticket { conn: request.conn, ticket });
-        gathering.work.push_item(item, words, data, request.hashes());
+        let item = c.item(request.row, request.key_at, Dest::Ticket { conn: request.conn, ticket });
+        self.gathering().work.push_item(item, words, data, request.hashes());
         self.needs_lock = true;
     }
 }
@@ -715,13 +770,14 @@ impl Connection {
     }
 
     /// A request as it travels, still without its words.
-    fn item(&self, request: &Request, dest: Dest) -> Item {
+    pub(super) fn item(&self, row: RowId, key_at: u16, dest: Dest) -> Item {
         Item {
-            row: request.row,
+            unit: NO_UNIT,
+            row,
             db: self.session.db as u16,
             proto: self.session.proto,
             no_touch: self.session.no_touch,
-            key_at: request.key_at,
+            key_at,
             key_step: 1,
             hashes_start: 0,
             hashes_len: 0,
@@ -755,7 +811,7 @@ impl Connection {
 
 impl Batch {
     /// Adds a request with its words.
-    fn push_item(&mut self, mut item: Item, words: &[Arg], data: &[u8], hashes: &[u64]) {
+    pub(super) fn push_item(&mut self, mut item: Item, words: &[Arg], data: &[u8], hashes: &[u64]) {
         item.hashes_start = self.hashes.len() as u32;
         item.hashes_len = hashes.len() as u32;
         self.hashes.extend_from_slice(hashes);
