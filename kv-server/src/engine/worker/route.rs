@@ -583,9 +583,9 @@ impl Worker {
     /// A command of the session or the server, on this worker, now.
     fn run_host_here(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg]) {
         let mut out = Vec::new();
-        let (proto, client, line) = {
+        let (proto, client) = {
             let c = self.connection(request.conn);
-            (c.session.proto, c.session.id, c.tickets.len())
+            (c.session.proto, c.session.id)
         };
         let hasher = self.hasher.clone();
         let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
@@ -612,7 +612,7 @@ impl Worker {
             self.figures.count_error(text.as_bytes());
         }
         let c = self.connection(request.conn);
-        if c.tickets.len() > line {
+        if c.awaits_walk {
             return; // answered later, by the keeper
         }
         // Also after CLIENT REPLY itself, which decides about its own reply.
