@@ -229,7 +229,7 @@ impl Worker {
             let item = unit.work.items[i];
             if self.table.row(item.row).spec.flags.has(Flags::SETS_SESSION) {
                 // Its reply, or error, is told when it is carried out.
-                _ = self.run_host_of_unit(conn, unit, i, &mut Vec::new());
+                self.run_host_of_unit(conn, unit, i, &mut Vec::new());
             } else {
                 let s = &self.connection(conn).session;
                 let (db, proto, no_touch) = (s.db as u16, s.proto, s.no_touch);
