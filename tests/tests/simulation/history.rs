@@ -221,7 +221,7 @@ mod tests {
         assert!(history(&[watch.clone(), write.clone(), exec(Value::NilArray)]).is_explained());
         assert!(!history(&[watch.clone(), write.clone(), exec(done.clone())]).is_explained());
         assert!(!history(&[watch.clone(), exec(Value::NilArray)]).is_explained());
-        let unwatch = (0, 5, 5, Command::Unwatch, ok());
+        let unwatch = (0, 4, 5, Command::Unwatch, ok());
         assert!(history(&[watch, write, unwatch, exec(done)]).is_explained());
     }
 
