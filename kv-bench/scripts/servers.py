@@ -44,6 +44,12 @@ class Server:
             before = now
 
 
+def encode(words):
+    """A request."""
+    words = [str(word).encode() for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
 def benchmark(port, cores, options):
     """Runs redis-benchmark. Requests a second, and the p99 in ms."""
     os.environ.setdefault("LC_ALL", "C")

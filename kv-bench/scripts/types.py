@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 
-from servers import Server, benchmark
+from servers import Server, benchmark, encode
 
 RAND = "__rand_int__"
 
@@ -133,11 +133,6 @@ class Client:
             for _ in range(int(line[1:])):
                 self.reply()
         return line
-
-
-def encode(words):
-    words = [str(word).encode() for word in words]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
 def has(client, command):

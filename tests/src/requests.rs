@@ -183,6 +183,7 @@ const WEIGHTS: &[(Group, u64)] = &[
     (Group::Stream, 5),
     (Group::Server, 1),
     (Group::Connection, 1),
+    (Group::Transactions, 1),
 ];
 
 impl Grammar {
@@ -229,11 +230,34 @@ impl Grammar {
             } else if !self.session.is_empty() && random.one_in(15) {
                 let line = self.session[random.index(self.session.len())];
                 steps.push(Step::Request(line::split(line.as_bytes()).expect("balanced quotes")));
+            } else if !self.session.is_empty() && random.one_in(20) {
+                self.transaction(random, &mut steps);
             } else {
                 self.request(random, &mut steps);
             }
         }
         steps
+    }
+
+    /// Requests between MULTI and EXEC; some transactions are begun, or ended, otherwise.
+    fn transaction(&self, random: &mut Random, steps: &mut Vec<Step>) {
+        let say = |steps: &mut Vec<Step>, line: &str| steps.push(Step::Request(vec![line.into()]));
+        if !random.one_in(15) {
+            say(steps, "MULTI");
+        }
+        for _ in 0..random.index(5) {
+            self.request(random, steps);
+        }
+        say(
+            steps,
+            match random.below(15) {
+                0 => "DISCARD",
+                1 => "MULTI",
+                2 => "UNWATCH",
+                _ => "EXEC",
+            },
+        );
+        say(steps, "EXEC");
     }
 
     /// A request, and some that ask what it has done.

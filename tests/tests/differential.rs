@@ -68,13 +68,39 @@ fn keys(client: &mut Client, db: usize) -> BTreeSet<Vec<u8>> {
     keys
 }
 
-/// The first request that is answered differently, with both answers.
+/// The first request that is answered differently, with both answers; of a transaction that is carried out, its first command.
 fn first_difference(requests: &[Words], seed: u64, ours: &mut Client, theirs: &mut Client) -> Option<String> {
     let (our_replies, their_replies) = (replies(ours, requests, seed), replies(theirs, requests, seed));
-    let pairs = requests.iter().zip(our_replies.iter().zip(&their_replies));
-    pairs.into_iter().find(|(words, (our, their))| !agree(words, our, their)).map(|(words, (our, their))| {
-        format!("{}: we say {}, Redis says {}", Step::Request(words.clone()), show(our), show(their))
-    })
+    let differ = |words: &Words, our: &Value, their: &Value| {
+        let text = || format!("{}: we say {}, Redis says {}", Step::Request(words.clone()), show(our), show(their));
+        (!agree(words, our, their)).then(text)
+    };
+    let mut queued: Vec<&Words> = Vec::new();
+    for (words, (our, their)) in requests.iter().zip(our_replies.iter().zip(&their_replies)) {
+        let found = match (our, their) {
+            (Value::Simple(text), _) if text == b"QUEUED" => {
+                queued.push(words);
+                differ(words, our, their)
+            }
+            (Value::Simple(_), _) if words[0] == b"MULTI" => {
+                queued.clear();
+                differ(words, our, their)
+            }
+            (Value::Array(our), Value::Array(their))
+                if words[0] == b"EXEC" && our.len() == queued.len() && their.len() == queued.len() =>
+            {
+                let mut pairs = queued.iter().zip(our.iter().zip(their));
+                pairs
+                    .find_map(|(words, (our, their))| differ(words, our, their))
+                    .map(|found| format!("EXEC of {found}"))
+            }
+            _ => differ(words, our, their),
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
 }
 
 /// What asks for all that is known of keys.
@@ -92,6 +118,9 @@ fn questions(keys: &BTreeSet<Vec<u8>>, client: &mut Client) -> Vec<Words> {
 /// Runs the steps on empty servers; tells where they differ first.
 fn difference(steps: &[Step], seed: u64, ours: &mut Client, theirs: &mut Client) -> Option<String> {
     for client in [&mut *ours, &mut *theirs] {
+        // A shortened case may have left a transaction open.
+        client.ask(&["DISCARD"]);
+        client.ask(&["UNWATCH"]);
         client.ask(&["FLUSHALL"]);
         client.ask(&["SELECT", "0"]);
         client.ask(&["CLIENT", "SETNAME", ""]);
@@ -100,6 +129,9 @@ fn difference(steps: &[Step], seed: u64, ours: &mut Client, theirs: &mut Client)
     let found = first_difference(&requests, seed, ours, theirs);
     if found.is_some() {
         return found;
+    }
+    for client in [&mut *ours, &mut *theirs] {
+        client.ask(&["DISCARD"]);
     }
     for db in 0..DATABASES {
         let (our, their) = (keys(ours, db), keys(theirs, db));

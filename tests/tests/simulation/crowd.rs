@@ -1,7 +1,8 @@
 //! Many sessions on four workers: thousands of commands, pipelines, big values, long walks, connections that break off.
 //!
 //! No search here. Every reply is checked by what is known of it: a session alone knows its own keys, so the answers about
-//! them are known exactly; what sessions share keeps an invariant (a sum, a number of tokens, a set of names).
+//! them are known exactly; what sessions share keeps an invariant (a number of tokens, a set of names, and the sum of accounts,
+//! among which they transfer by MSET, by transactions and by WATCH, and which they read by MGET and by transactions).
 
 use crate::number;
 use crate::outbox::Outbox;
@@ -38,6 +39,15 @@ enum Expected {
     Tokens(usize),
     /// A token was moved, or not; a client was killed, or had left.
     ZeroOrOne,
+    /// What two accounts hold after a transfer.
+    TwoNumbers,
+    /// What two accounts hold, which are watched and get other values next.
+    Balances {
+        from: usize,
+        to: usize,
+    },
+    /// They have them, or were touched meanwhile.
+    Swapped,
     /// The names of all staying keys.
     Staying,
     /// OK, and the key is due so many ms later.
@@ -68,6 +78,10 @@ struct Client {
     arrived: usize,
     /// The values of its own keys, as of its last request.
     own: HashMap<Vec<u8>, Vec<u8>>,
+    /// It watches two accounts.
+    is_watching: bool,
+    /// What they are to hold.
+    swap: Option<[(Vec<u8>, i64); 2]>,
     /// The earliest and the latest moment at which keys with an expiry are due.
     due: BTreeMap<Vec<u8>, (u64, u64)>,
     asked: usize,
@@ -104,7 +118,17 @@ fn error(text: &str) -> Value {
 }
 
 fn accounts() -> impl Iterator<Item = Vec<u8>> {
-    (0..ACCOUNTS).map(|i| format!("account:{i}").into_bytes())
+    (0..ACCOUNTS).map(account)
+}
+
+fn account(i: usize) -> Vec<u8> {
+    format!("account:{i}").into_bytes()
+}
+
+/// Two different accounts.
+fn two_accounts(random: &mut Random) -> (usize, usize) {
+    let from = random.index(ACCOUNTS);
+    (from, (from + 1 + random.index(ACCOUNTS - 1)) % ACCOUNTS)
 }
 
 fn places() -> impl Iterator<Item = Vec<u8>> {
@@ -120,6 +144,8 @@ impl Client {
             waiting: VecDeque::new(),
             arrived: 0,
             own: HashMap::new(),
+            is_watching: false,
+            swap: None,
             due: BTreeMap::new(),
             asked: 0,
             is_ending: false,
@@ -133,17 +159,31 @@ impl Client {
         self.asked += 1;
     }
 
+    /// A transaction; `expected` of what EXEC answers.
+    fn ask_together(&mut self, commands: Vec<Vec<Vec<u8>>>, expected: Expected) {
+        self.ask(words(&["MULTI"]), Expected::Exactly(ok()));
+        for command in commands {
+            self.ask(command, Expected::Exactly(Value::Simple(b"QUEUED".to_vec())));
+        }
+        self.ask(words(&["EXEC"]), expected);
+    }
+
     fn own_key(&self, random: &mut Random) -> Vec<u8> {
         format!("own:{}:{}", self.peer, random.below(OWN_KEYS as u64)).into_bytes()
     }
 
     /// A random command, with what is known of its reply.
     fn ask_something(&mut self, random: &mut Random) {
+        if let Some(accounts) = self.swap.take() {
+            self.is_watching = false;
+            let set = |(account, sum): (Vec<u8>, i64)| vec![b"SET".to_vec(), account, sum.to_string().into_bytes()];
+            return self.ask_together(accounts.map(set).into(), Expected::Swapped);
+        }
         let key = self.own_key(random);
         let other = self.own_key(random);
         let value = format!("{}", random.below(1000)).into_bytes();
         let named = |name: &str, rest: Vec<Vec<u8>>| [vec![name.as_bytes().to_vec()], rest].concat();
-        let (request, reply) = match random.below(100) {
+        let (request, reply) = match random.below(115) {
             0..8 => {
                 self.own.insert(key.clone(), value.clone());
                 (named("SET", vec![key, value]), ok())
@@ -228,13 +268,31 @@ impl Client {
                 self.due.insert(key.clone(), (0, u64::MAX));
                 return self.ask(request, Expected::Expiring { key, span });
             }
+            100.. if self.is_watching => (words(&["PING"]), Value::Simple(b"PONG".to_vec())),
+            100..105 => {
+                let (from, to) = two_accounts(random);
+                let sum = random.below(100).to_string().into_bytes();
+                let less = named("DECRBY", vec![account(from), sum.clone()]);
+                let more = named("INCRBY", vec![account(to), sum]);
+                return self.ask_together(vec![less, more], Expected::TwoNumbers);
+            }
+            105..110 => {
+                let gets = accounts().map(|account| named("GET", vec![account])).collect();
+                return self.ask_together(gets, Expected::Sum(SUM));
+            }
+            110..115 => {
+                let (from, to) = two_accounts(random);
+                self.is_watching = true;
+                self.ask(named("WATCH", vec![account(from), account(to)]), Expected::Exactly(ok()));
+                return self.ask(named("MGET", vec![account(from), account(to)]), Expected::Balances { from, to });
+            }
             94..100 => {
                 let Some(key) = self.due.keys().min_by_key(|_| random.next_u64()).cloned() else {
                     return self.ask(words(&["PING"]), Expected::Exactly(Value::Simple(b"PONG".to_vec())));
                 };
                 return self.ask(named("GET", vec![key.clone()]), Expected::IfNotDue { key });
             }
-            _ => unreachable!("a number below 100"),
+            _ => unreachable!("a number below 115"),
         };
         self.ask(request, Expected::Exactly(reply));
     }
@@ -278,6 +336,14 @@ impl Client {
                 tokens.len() == count && tokens.iter().collect::<HashSet<_>>().len() == count
             }
             Expected::ZeroOrOne => matches!(reply, Value::Int(0 | 1)) || *reply == error("ERR no such key"),
+            Expected::TwoNumbers => matches!(&list()?[..], [Value::Int(_), Value::Int(_)]),
+            Expected::Balances { from, to } => {
+                let numbers: Option<Vec<i64>> = list()?.iter().map(|v| v.bytes().and_then(parse_i64)).collect();
+                let Some(&[less, more]) = numbers.as_deref() else { return Err("not two numbers".into()) };
+                self.swap = Some([(account(from), less - 7), (account(to), more + 7)]);
+                true
+            }
+            Expected::Swapped => matches!(reply, Value::NilArray) || *reply == Value::Array(vec![ok(), ok()]),
             Expected::Staying => {
                 let names: HashSet<_> = list()?.iter().filter_map(Value::bytes).collect();
                 if names.len() != STAYING {
@@ -555,7 +621,12 @@ fn a_crowd_of_sessions_gets_the_right_replies_in_order_and_leaves_nothing_behind
 #[test]
 fn a_crowd_notices_an_engine_that_breaks_the_rule_of_order() {
     let whole = Faults::default();
-    for faults in [Faults { no_lock: true, ..whole }, Faults { no_connection_order: true, ..whole }] {
+    for faults in [
+        Faults { no_lock: true, ..whole },
+        Faults { no_connection_order: true, ..whole },
+        Faults { transaction_in_pieces: true, ..whole },
+        Faults { watch_unchecked: true, ..whole },
+    ] {
         let noticed = (0..CROWDS).find_map(|seed| Some((seed, Crowd::check(seed, COMMANDS, faults).err()?)));
         let (seed, why) = noticed.unwrap_or_else(|| panic!("{faults:?}: not noticed"));
         println!("{faults:?}: noticed at seed {seed}: {why}");

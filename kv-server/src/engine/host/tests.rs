@@ -544,6 +544,36 @@ fn until_everything_is_loaded_commands_that_need_the_data_are_refused() {
 }
 
 #[test]
+fn while_data_is_loaded_a_transaction_can_begin_but_not_watch() {
+    let mut server = TestServer::loading(2);
+    let a = server.connect(0);
+    assert!(server.run(a, "WATCH 3").starts_with("-LOADING"));
+    assert_eq!(server.pipeline(a, &["MULTI", "EXEC"]), ["+OK", "[]"]);
+    let replies = server.pipeline(a, &["MULTI", "GET 3", "EXEC"]);
+    assert!(replies[1].starts_with("-LOADING"), "{replies:?}");
+    assert_eq!(replies[2], "-EXECABORT Transaction discarded because of previous errors.");
+    server.load(0);
+    server.load(1);
+    server.status.load.end();
+    assert_eq!(server.pipeline(a, &["WATCH 3", "MULTI", "GET 3", "EXEC"])[3], "[\"3\"]");
+}
+
+#[test]
+fn a_transaction_with_a_write_is_refused_while_nothing_can_be_kept() {
+    with_servers(|server, a, b| {
+        let refuse = |server: &TestServer| server.status.refuse_writes(Some("MISCONF no disk".into()));
+        server.pipeline(a, &["MULTI", "SET k v", "MSET x 1 y 2 z 3"]);
+        refuse(server);
+        assert_eq!(server.run(a, "EXEC"), "-EXECABORT Transaction discarded because of: MISCONF no disk");
+        let replies = server.pipeline(b, &["MULTI", "GET k", "SET k v", "EXEC"]);
+        assert_eq!(replies[2..], ["-MISCONF no disk", "-EXECABORT Transaction discarded because of previous errors."]);
+        assert_eq!(server.pipeline(b, &["WATCH k", "MULTI", "EXISTS k x y z", "EXEC"])[3], "[:0]");
+        server.status.refuse_writes(None);
+        assert_eq!(server.pipeline(a, &["MULTI", "SET k v", "EXEC"])[2], "[+OK]");
+    });
+}
+
+#[test]
 fn memory_stats_are_a_map_of_numbers() {
     with_servers(|server, a, _| {
         server.run(a, "SET k v");

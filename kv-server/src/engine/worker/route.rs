@@ -449,13 +449,13 @@ impl Worker {
         if let Some(unit) = c.transaction.queued.as_ref().filter(|_| is_exec) {
             flags = flags.and(unit.flags().common(Flags::OF_ANY));
         }
+        if queues && flags.has(Flags::NO_MULTI) {
+            self.reject(request.conn, row, "ERR Command not allowed inside a transaction", mute);
+            return true;
+        }
         let now = Circumstances { session: &c.session, status: self.link.status(), is_loading: self.is_loading };
         if let Some(error) = admission::refusal(flags, &now) {
             self.reject(request.conn, row, &error.to_string(), mute);
-            return true;
-        }
-        if queues && flags.has(Flags::NO_MULTI) {
-            self.reject(request.conn, row, "ERR Command not allowed inside a transaction", mute);
             return true;
         }
         if self.pause.holds(flags, self.now) {

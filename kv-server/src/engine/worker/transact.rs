@@ -253,6 +253,7 @@ impl Worker {
         };
         let c = self.connections[conn as usize].as_mut().expect("it has requests");
         let (client, proto) = (c.session.id, c.session.proto);
+        c.saw_shard = true;
         if unit.has_host {
             env.run_unit(Stores::One(shard), self.table, client, &mut unit, &mut self.figures);
             return self.end_unit_here(conn, unit);
