@@ -39,11 +39,21 @@ fn text(item: Item<'_>) -> String {
     item.to_vec().escape_ascii().to_string()
 }
 
+/// A string; of a HyperLogLog all but the estimate that PFCOUNT keeps in bytes 8 to 15, which is not logged.
+fn string(bytes: &[u8]) -> String {
+    match bytes {
+        [b'H', b'Y', b'L', b'L', ..] if bytes.len() >= 16 => {
+            format!("{} ... {}", bytes[..8].escape_ascii(), bytes[16..].escape_ascii())
+        }
+        _ => bytes.escape_ascii().to_string(),
+    }
+}
+
 /// What a value holds, a line an element, after the name of its type.
 pub fn content(state: State<'_>, now: UnixMs) -> Vec<String> {
     let (kind, mut lines): (_, Vec<String>) = match state {
         State::Int(int) => ("string", vec![int.to_string()]),
-        State::Str(bytes) => ("string", vec![bytes.escape_ascii().to_string()]),
+        State::Str(bytes) => ("string", vec![string(bytes)]),
         State::List(list) => ("list", list.iter().map(text).collect()),
         State::Set(set) => ("set", set.iter().map(text).collect()),
         State::ZSet(zset) => {

@@ -60,7 +60,7 @@ fn client_list_has_redis_fields_in_its_order() {
         let fields: Vec<&str> = info.trim_end().split(' ').map(|field| field.split('=').next().unwrap()).collect();
         assert_eq!(
             fields.join(" "),
-            "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl \
+            "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp obl \
              oll omem tot-mem events cmd user redir resp lib-name lib-ver"
         );
         assert!(info.contains(" age=2 idle=0 flags=eT db=3 "), "{info}");
