@@ -59,6 +59,8 @@ pub enum Event {
     XTrim,
     XSetId,
     XGroupCreate,
+    /// With the stream.
+    XGroupCreateStream,
     XGroupCreateConsumer,
     XGroupDelConsumer,
     XGroupDestroy,
@@ -142,7 +144,7 @@ impl Event {
             Event::XDel => "xdel",
             Event::XTrim => "xtrim",
             Event::XSetId => "xsetid",
-            Event::XGroupCreate => "xgroup-create",
+            Event::XGroupCreate | Event::XGroupCreateStream => "xgroup-create",
             Event::XGroupCreateConsumer => "xgroup-createconsumer",
             Event::XGroupDelConsumer => "xgroup-delconsumer",
             Event::XGroupDestroy => "xgroup-destroy",

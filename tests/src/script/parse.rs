@@ -297,6 +297,11 @@ impl Reader<'_> {
                     _ => Ok(Pattern::Simple(self.word().as_bytes().to_vec())),
                 }
             }
+            // Within brackets; by itself an error is the rest of its line.
+            '-' => {
+                self.take('-');
+                Ok(Pattern::Error(self.quoted()?))
+            }
             ':' => {
                 self.take(':');
                 let word = self.word();

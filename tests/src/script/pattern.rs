@@ -9,7 +9,7 @@ use kv_core::types::pattern::matches as glob;
 /// | written | in RESP3 | in RESP2 |
 /// |---|---|---|
 /// | `+OK`, `+"a b"` | simple string | |
-/// | `-ERR text to the end of the line` | error | |
+/// | `-ERR text to the end of the line`, `-"a b"` | error; within brackets in quotes | |
 /// | `:1`, `:90..100` | integer, in a range | |
 /// | `"a\r\n"` | bulk string | |
 /// | `txt:"..."` | verbatim string | bulk string |

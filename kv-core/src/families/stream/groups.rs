@@ -133,7 +133,8 @@ fn create(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, 
     };
     // Looked at first: what is refused must leave no stream behind.
     let stream = ctx.peek::<Stream>(key)?;
-    if stream.is_none() && !options.make_stream {
+    let is_new = stream.is_none();
+    if is_new && !options.make_stream {
         return Err(NO_STREAM);
     }
     let last_id = last_id(stream)?;
@@ -145,7 +146,7 @@ fn create(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, 
         return Err(CommandError::Coded("BUSYGROUP Consumer Group name already exists".into()));
     }
     reply.ok();
-    ctx.wrote(key, Event::XGroupCreate);
+    ctx.wrote(key, if is_new { Event::XGroupCreateStream } else { Event::XGroupCreate });
     Ok(Done)
 }
 
