@@ -1,22 +1,32 @@
-//! A Python that can read MessagePack.
+//! A Python that has the packages of Debian that programs of the tests import.
 
 use std::process::{Command, Stdio};
 
 /// Those of a version manager may stand in front of Debian's, and do not see its packages.
 const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
 
-/// A Python with the package `msgpack`. None: there is none, and the caller is to skip its test.
+/// A Python with the module `msgpack`. None: there is none, and the caller is to skip its test.
 ///
 /// Panics: when there must be one.
 pub fn with_msgpack() -> Option<&'static str> {
+    with("msgpack")
+}
+
+/// The same with the module `redis`: redis-py.
+pub fn with_redis() -> Option<&'static str> {
+    with("redis")
+}
+
+fn with(module: &str) -> Option<&'static str> {
     let works = |python: &&str| {
         let mut command = Command::new(python);
-        command.args(["-c", "import msgpack"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(["-c", &format!("import {module}")]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
     let found = PYTHONS.into_iter().find(works);
     if found.is_none() {
-        crate::skip("python3 with msgpack", "python3 python3-msgpack");
+        crate::skip(&format!("python3 with {module}"), &format!("python3 python3-{module}"));
     }
     found
 }

@@ -45,8 +45,9 @@ fn scripts() -> Vec<Script> {
     let files = std::fs::read_dir(folder).expect("the folder of scripts");
     let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "kvt"));
+    paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(&only)));
     paths.sort();
-    paths.iter().map(|path| Script::read(path)).filter(|script| script.name.contains(&only)).collect()
+    paths.iter().map(|path| Script::read(path)).collect()
 }
 
 fn play_all(host: &dyn Host, proto: Proto) {

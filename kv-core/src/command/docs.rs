@@ -17,6 +17,7 @@ const HEAD: &str = "\
 - **shard of the cursor**: the cursor tells which shard goes on
 - **at once**: on the worker of the connection, which asks no shard
 - **all shards of its commands**: on all shards that the transaction and the watched keys are on, at one moment
+- **where subscribers are**: on all workers that have subscribers of the channel
 ";
 
 /// The groups in the order of the page.
@@ -91,6 +92,7 @@ fn runs(spec: &CommandSpec) -> &'static str {
         Spread::Cursor { .. } => "shard of the cursor",
         Spread::Session => "at once",
         Spread::Transaction => "all shards of its commands",
+        Spread::Channel { .. } => "where subscribers are",
     }
 }
 

@@ -86,6 +86,10 @@ impl Flags {
     pub const SETS_SESSION: Flags = Flags(1 << 28);
     /// Watches its keys for the session.
     pub const WATCHES: Flags = Flags(1 << 29);
+    /// Allowed to a connection in RESP2 that has subscriptions.
+    pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 23);
+    /// Its answers are pushes, which CLIENT REPLY does not switch off.
+    pub const PUSHES: Flags = Flags(1 << 24);
     /// Never held back by CLIENT PAUSE ALL.
     pub const NEVER_PAUSED: Flags = Flags(1 << 22);
 
@@ -202,6 +206,9 @@ pub enum Spread {
     Session,
     /// On all shards at once that the commands in line and the watched keys of the session are on.
     Transaction,
+    /// On all workers that have subscribers of the channel (word 1), in its place in the one order of commands; the answers are
+    /// summed. `shard`: it is a shard channel.
+    Channel { shard: bool },
 }
 
 /// How the answers of several shards become one.
@@ -219,6 +226,10 @@ pub enum Join {
     AnyOf,
     /// Texts (bulk strings), one after the other in one verbatim string.
     Text,
+    /// Arrays of texts: one array of all that differ.
+    Union,
+    /// Arrays that are alike but for the integers in them, which are summed, each with those in its place.
+    SumEach,
     /// Integers are summed; of other answers the first that is no error: one part is enough to have what was looked for.
     Found,
 }

@@ -349,7 +349,9 @@ mod tests {
             }
             collect(&arguments_of(spec), &mut found);
             found.dedup();
-            assert_eq!(found, (0..spec.keys.len()).collect::<Vec<_>>(), "{}", spec.name);
+            let is_key = |spec: &KeySpec| !spec.access.0.contains(&"not_key");
+            let wanted: Vec<usize> = (0..spec.keys.len()).filter(|&i| is_key(&spec.keys[i])).collect();
+            assert_eq!(found, wanted, "{}", spec.name);
         }
     }
 

@@ -11,6 +11,8 @@ const SESSION: Flags = Flags::NOSCRIPT
     .and(Flags::FAST)
     .and(Flags::ALLOW_BUSY)
     .and(Flags::NEVER_PAUSED);
+/// What ends the session, or puts it back to its beginning.
+const LEAVING: Flags = SESSION.and(Flags::NO_AUTH).and(Flags::NOT_QUEUED).and(Flags::WHILE_SUBSCRIBED);
 
 const fn session(spec: CommandSpec) -> CommandSpec {
     spec.group(Group::Connection).spread(Spread::Session).complexity("O(1)")
@@ -36,15 +38,15 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .syntax("[protover [AUTH username password] [SETNAME clientname]]")
         .summary("Chooses the version of the protocol and tells about the server.")
         .since("6.0.0"),
-    session(row("PING", HOST, AtLeast(1), &[], Flags::FAST))
+    session(row("PING", HOST, AtLeast(1), &[], Flags::FAST.and(Flags::WHILE_SUBSCRIBED)))
         .syntax("[message]")
         .summary("Answers PONG or the message: a sign of life.")
         .since("1.0.0")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
-    session(row("QUIT", HOST, AtLeast(1), &[], SESSION.and(Flags::NO_AUTH).and(Flags::NOT_QUEUED)))
+    session(row("QUIT", HOST, AtLeast(1), &[], LEAVING))
         .summary("Closes the connection after the replies before.")
         .since("1.0.0"),
-    session(row("RESET", HOST, Exactly(1), &[], SESSION.and(Flags::NO_AUTH).and(Flags::NOT_QUEUED)))
+    session(row("RESET", HOST, Exactly(1), &[], LEAVING))
         .summary("Puts the session back to its beginning.")
         .since("6.2.0"),
     session(row(

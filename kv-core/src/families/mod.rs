@@ -15,6 +15,7 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+pub mod pubsub;
 mod row_words;
 mod scan;
 pub mod server;
@@ -40,6 +41,7 @@ pub const ALL: &[&[CommandSpec]] = &[
     sorted_set::ROWS,
     geo::ROWS,
     stream::ROWS,
+    pubsub::ROWS,
     connection::ROWS,
     server::ROWS,
     transactions::ROWS,

@@ -121,7 +121,7 @@ impl World {
             return out;
         }
         match row.spec.spread {
-            Spread::Keys | Spread::Session | Spread::Transaction => {
+            Spread::Keys | Spread::Session | Spread::Transaction | Spread::Channel { .. } => {
                 let mut involved = self.involved(row, &words);
                 if involved.is_empty() {
                     involved.push(0);
@@ -259,7 +259,9 @@ impl World {
                 }
                 assert!(elements.iter_mut().all(|rest| rest.next().is_none()), "more answers than keys");
             }
-            Join::Text | Join::Found => panic!("{join:?} is for commands of the server alone"),
+            Join::Text | Join::Found | Join::Union | Join::SumEach => {
+                panic!("{join:?} is for commands of the server alone")
+            }
         }
         out
     }

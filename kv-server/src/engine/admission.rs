@@ -15,11 +15,22 @@ pub struct Circumstances<'a> {
 
 type Check = fn(Flags, &Circumstances<'_>) -> Option<CommandError>;
 
-const CHECKS: &[Check] = &[not_authenticated, not_loaded, not_kept];
+const CHECKS: &[Check] = &[not_authenticated, not_while_subscribed, not_loaded, not_kept];
 
 fn not_authenticated(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
     (!now.session.authenticated && !flags.has(Flags::NO_AUTH))
         .then(|| CommandError::Coded("NOAUTH Authentication required.".into()))
+}
+
+/// In RESP2 a message looks like a reply.
+fn not_while_subscribed(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
+    (now.session.is_subscribed && !flags.has(Flags::WHILE_SUBSCRIBED)).then(|| {
+        let name = now.session.last_command;
+        CommandError::err(format!(
+            "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context"
+        ))
+    })
 }
 
 fn not_loaded(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
@@ -36,5 +47,15 @@ fn not_kept(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
 /// Why a command with these flags may not run now, if so.
 #[inline]
 pub fn refusal(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
+    // Nothing stands in the way of most commands, whatever they are.
+    let Session { authenticated, is_subscribed, .. } = now.session;
+    if *authenticated && !is_subscribed && !now.is_loading && !now.status.refuses_writes() {
+        return None;
+    }
+    first_refusal(flags, now)
+}
+
+#[cold]
+fn first_refusal(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
     CHECKS.iter().find_map(|check| check(flags, now))
 }

@@ -4,11 +4,13 @@
 //! straight to the output; a request that left for another worker keeps a *ticket*, and later replies wait in `stash`
 //! until it is served.
 
+use super::pubsub::Subscriptions;
 use super::session::Session;
 use super::transaction::Transaction;
 use kv_core::resp::client::encode_request;
 use kv_core::resp::{Arg, DecodeError, Decoder};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Size of a fresh input buffer.
 pub const INPUT_BYTES: usize = 16 * 1024;
@@ -94,10 +96,27 @@ impl Input {
     }
 }
 
+/// Bytes that are sent as they are.
+enum Chunk {
+    Owned(Vec<u8>),
+    /// A message that others get, too.
+    Shared(Arc<[u8]>),
+}
+
+impl std::ops::Deref for Chunk {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Chunk::Owned(bytes) => bytes,
+            Chunk::Shared(bytes) => bytes,
+        }
+    }
+}
+
 /// Bytes to be sent: whole chunks first, then the tail.
 #[derive(Default)]
 pub struct Output {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     chunk_bytes: usize,
     pub tail: Vec<u8>,
     /// How much of the front (the first chunk, or the tail) is sent already.
@@ -138,7 +157,7 @@ impl Output {
     pub fn begin_reply(&mut self) {
         if self.tail.len() >= KEEP_BYTES {
             self.chunk_bytes += self.tail.len();
-            self.chunks.push_back(std::mem::take(&mut self.tail));
+            self.chunks.push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
         }
     }
 
@@ -147,6 +166,15 @@ impl Output {
         if bytes.len() < CHUNK_BYTES {
             return self.push(&bytes);
         }
+        self.push_chunk(Chunk::Owned(bytes));
+    }
+
+    /// Appends bytes that others get, too, without copying them.
+    pub fn push_shared(&mut self, bytes: &Arc<[u8]>) {
+        self.push_chunk(Chunk::Shared(bytes.clone()));
+    }
+
+    fn push_chunk(&mut self, bytes: Chunk) {
         if self.chunks.is_empty() && self.sent > 0 {
             self.tail.drain(..self.sent);
             self.sent = 0;
@@ -154,7 +182,7 @@ impl Output {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);
             self.chunk_bytes += tail.len();
-            self.chunks.push_back(tail);
+            self.chunks.push_back(Chunk::Owned(tail));
         }
         self.chunk_bytes += bytes.len();
         self.chunks.push_back(bytes);
@@ -242,6 +270,7 @@ enum Slot {
         end: usize,
     },
     Owned(Vec<Vec<u8>>),
+    Shared(Arc<[u8]>),
 }
 
 /// The replies of one connection in the order of its requests.
@@ -284,6 +313,12 @@ impl Tickets {
     pub fn ready(&mut self, reply: &[u8]) {
         let slot = self.put_by(reply);
         self.slots.push_back(slot);
+    }
+
+    /// As `ready`, for bytes that others get, too.
+    pub fn ready_shared(&mut self, bytes: &Arc<[u8]>) {
+        self.owned += bytes.len();
+        self.slots.push_back(Slot::Shared(bytes.clone()));
     }
 
     /// As `ready`, moving a big reply.
@@ -355,6 +390,10 @@ impl Tickets {
                     self.owned -= p.len();
                     output.push_owned(p);
                 }),
+                Slot::Shared(bytes) => {
+                    self.owned -= bytes.len();
+                    output.push_shared(bytes);
+                }
             }
             self.slots.pop_front();
             self.head = self.head.wrapping_add(1);
@@ -417,6 +456,7 @@ pub struct Connection {
     pub protocol_error: Option<(usize, DecodeError)>,
     pub output: Output,
     pub tickets: Tickets,
+    pub subscriptions: Option<Box<Subscriptions>>,
     pub life: Life,
     /// Bytes of requests that are at other workers.
     pub in_flight_bytes: usize,
@@ -453,6 +493,7 @@ impl Connection {
             + self.output.tail.capacity()
             + self.output.chunk_bytes
             + self.tickets.bytes()
+            + self.subscriptions.as_ref().map_or(0, |own| own.memory())
             + self.transaction.memory()
             + [&s.name, &s.lib_name, &s.lib_version].map(Vec::capacity).iter().sum::<usize>()
             + s.peer.capacity()
@@ -473,6 +514,7 @@ impl Connection {
             protocol_error: None,
             output: Output::default(),
             tickets: Tickets::default(),
+            subscriptions: None,
             life: Life::Open,
             in_flight_bytes: 0,
             queued_in: 0,

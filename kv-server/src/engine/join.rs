@@ -2,6 +2,7 @@
 
 use kv_core::command::Join;
 use kv_core::resp::{Proto, Reply, encoded};
+use std::collections::HashSet;
 
 /// A command whose parts are at several shards.
 pub struct Joining {
@@ -157,6 +158,34 @@ impl Joining {
                 let chosen = if some.is_empty() { 0 } else { some[pick(some.len())] };
                 out(Piece::Bytes(self.text(chosen)));
             }
+            Join::Union => {
+                let mut seen = HashSet::new();
+                let mut text = Vec::new();
+                for part in 0..parts {
+                    for element in elements(self.text(part)).filter(|&element| seen.insert(element)) {
+                        text.extend_from_slice(element);
+                    }
+                }
+                Reply::new(&mut head, self.proto).array(seen.len());
+                head.extend_from_slice(&text);
+                out(Piece::Owned(head));
+            }
+            Join::SumEach => {
+                let mut rest: Vec<_> = (1..parts).map(|part| elements(self.text(part))).collect();
+                let mut reply = Reply::new(&mut head, self.proto);
+                reply.array(elements(self.text(0)).count());
+                for element in elements(self.text(0)) {
+                    let others = rest.iter_mut().map(|rest| rest.next().unwrap_or(b""));
+                    match encoded::int_of(element) {
+                        Some(int) => reply.int(int + others.filter_map(encoded::int_of).sum::<i64>()),
+                        None => {
+                            others.for_each(drop);
+                            reply.raw(element);
+                        }
+                    }
+                }
+                out(Piece::Owned(head));
+            }
             Join::Found => {
                 let found = (0..parts).find(|p| !failed(p)).expect("not all have failed");
                 if encoded::int_of(self.text(found)).is_none() {
@@ -176,6 +205,16 @@ impl Joining {
             }
         }
     }
+}
+
+/// The elements of an array of scalars.
+fn elements(array: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = encoded::after_header(array);
+    std::iter::from_fn(move || {
+        let (element, after) = rest.split_at(encoded::scalar_len(rest));
+        rest = after;
+        (!element.is_empty()).then_some(element)
+    })
 }
 
 /// A piece of a joined reply.

@@ -4,6 +4,7 @@
 //! request. It is run at the destination, filled with the replies, and goes back in the same allocation.
 
 use super::durability::{LoadedShard, Marker};
+use super::pubsub::Interest;
 use super::rendezvous::Rendezvous;
 use super::transaction::Unit;
 use kv_core::command::RowId;
@@ -20,6 +21,10 @@ pub enum Mail {
     Late(Box<Late>),
     /// This worker's shard, back from a rendezvous.
     Home(Box<Shard>),
+    /// What another worker has subscribers for.
+    Interest(Arc<Interest>),
+    /// A worker has noted this worker's message of that number, and all before.
+    InterestNoted { by: usize, number: u64 },
     /// A client is gone: what it watches on this worker's shard ends.
     Forget(u64),
     /// To worker 0: a marker to publish.
@@ -41,6 +46,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Transactions among the items. They go back with the batch.
     pub units: Vec<Option<Box<Unit>>>,
+    /// The latest epoch that messages among the items may tell of (`worker::pubsub::OPEN_EPOCH`: the one open where they are delivered).
+    pub tells: u64,
     /// The replies, one after the other; item `i`'s ends at `items[i].reply_end`.
     pub replies: Vec<u8>,
     /// The end of an epoch, after the items.
@@ -65,7 +72,7 @@ impl Batch {
         self.replies.clear();
         self.marker = None;
         self.rendezvous = None;
-        self.shows = 0;
+        (self.tells, self.shows) = (0, 0);
         if self.bytes.capacity() > KEEP_BYTES {
             self.bytes = Vec::new();
         }

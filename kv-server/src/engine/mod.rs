@@ -37,6 +37,7 @@ pub mod host;
 pub mod join;
 pub mod mail;
 pub mod net;
+pub mod pubsub;
 pub mod rendezvous;
 pub mod session;
 pub mod signals;

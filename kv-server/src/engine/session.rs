@@ -31,6 +31,8 @@ pub struct Session {
     pub db: usize,
     pub proto: Proto,
     pub authenticated: bool,
+    /// In RESP2 and with subscriptions: only some commands are allowed.
+    pub is_subscribed: bool,
     pub reply_mode: ReplyMode,
     pub no_evict: bool,
     pub no_touch: bool,
@@ -54,6 +56,7 @@ impl Session {
             db: 0,
             proto: Proto::Resp2,
             authenticated,
+            is_subscribed: false,
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,

@@ -75,6 +75,8 @@ figures! {
         /// Connections that watch keys, and these keys.
         watching_clients,
         watched_keys,
+        /// Those of them that have subscriptions.
+        pubsub_clients,
         /// Bytes read from and written to sockets.
         net_input_bytes,
         net_output_bytes,

@@ -101,7 +101,18 @@ impl TestServer {
         self.work();
     }
 
+    /// A server whose shards are logged, and whose output waits until what it shows is durable. Nobody keeps anything: the test
+    /// says by `status.set_durable` what is.
+    pub fn holding(workers: usize) -> TestServer {
+        let last = Marker { log: true, hold: true, ..Marker::NEVER };
+        TestServer::with_marker(workers, Config::default(), Arc::default(), last)
+    }
+
     fn with_status(workers: usize, config: Config, status: Arc<Status>) -> TestServer {
+        TestServer::with_marker(workers, config, status, Marker::NEVER)
+    }
+
+    fn with_marker(workers: usize, config: Config, status: Arc<Status>, last: Marker) -> TestServer {
         let (link, _) = Link::new(status.clone());
         let wakers = (0..workers).map(|_| Box::new(NeverAsleep) as Box<dyn Wake>).collect();
         let (net, mailboxes) = Net::new(wakers, config.databases as usize);
@@ -117,7 +128,7 @@ impl TestServer {
                 config: config.clone(),
                 system: system.clone(),
                 link: link.clone(),
-                last: Marker::NEVER,
+                last,
                 seed: id as u64 + 1,
                 now_us,
             })

@@ -80,11 +80,13 @@ pub enum Place {
     Host,
     /// At each worker; the answers are joined.
     HostEach(Join),
+    /// At the workers that have subscribers of a channel.
+    Channel,
 }
 
 impl Place {
     pub fn is_host(self) -> bool {
-        matches!(self, Place::Host | Place::HostEach(_))
+        matches!(self, Place::Host | Place::HostEach(_) | Place::Channel)
     }
 }
 

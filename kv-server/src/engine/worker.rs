@@ -6,6 +6,7 @@ use super::host::{self, HostTable, System};
 use super::join::{Joining, Piece};
 use super::mail::{Answer, Batch, Dest, Late, Mail};
 use super::net::Net;
+use super::pubsub::Hub;
 use super::session::Session;
 use super::stats::Figures;
 use super::transaction::Unit;
@@ -23,6 +24,7 @@ mod epochs;
 mod execute;
 #[cfg(feature = "faults")]
 mod left_over;
+mod pubsub;
 mod route;
 mod transact;
 
@@ -153,6 +155,15 @@ pub struct Worker {
     joins: Vec<Joining>,
     free_joins: Vec<u32>,
     unit_pool: Vec<Box<Unit>>,
+    pub(super) hub: Hub,
+    /// The epoch of what messages in the batch at hand may tell of.
+    tells: u64,
+    /// The workers that the message at hand goes to.
+    targets: Vec<u16>,
+    /// The message at hand as it is sent, in both protocols.
+    push_forms: [Vec<u8>; 2],
+    /// Connections that the message at hand has brought above their limit of output.
+    over_limit: Vec<ConnId>,
     /// Clients that are gone, and may still watch something on the shard.
     forgotten: Vec<u64>,
     /// For each shard, the part of the command at hand that it runs.
@@ -242,6 +253,11 @@ impl Worker {
             joins: Vec::new(),
             free_joins: Vec::new(),
             unit_pool: Vec::new(),
+            hub: Hub::new(id, shards),
+            tells: 0,
+            targets: Vec::new(),
+            push_forms: Default::default(),
+            over_limit: Vec::new(),
             forgotten: Vec::new(),
             part_of: vec![u16::MAX; shards],
             walks: VecDeque::new(),
@@ -356,6 +372,7 @@ impl Worker {
         if c.life != Life::Gone {
             c.life = Life::Gone;
             self.open -= 1;
+            self.end_subscriptions(id);
             // There may be no turn after this one that would tell.
             self.publish_figures();
         }
@@ -475,6 +492,8 @@ impl Worker {
                 Mail::Requests(batch) => self.queue.push_back(batch),
                 Mail::Replies(batch) => self.take_replies(batch),
                 Mail::Late(late) => self.take_late(*late),
+                Mail::Interest(interest) => self.hub.note(&interest),
+                Mail::InterestNoted { by, number } => self.interest_is_noted(by, number),
                 Mail::Forget(client) => self.forgotten.push(client),
                 Mail::Home(shard) => {
                     // Whoever had it may have read the clock later than this worker.
@@ -719,6 +738,7 @@ impl Worker {
                 }
                 if self.gathering.is_none() && self.outgoing.iter().all(Option::is_none) {
                     self.turn += 1;
+                    self.tell_interest();
                     return Publish::Done;
                 }
                 if self.needs_lock && !self.net.lock() {
@@ -751,6 +771,7 @@ impl Worker {
         self.figures.turns += 1;
         self.publishing = Publishing::No;
         self.needs_lock = false;
+        self.tell_interest();
         Publish::Done
     }
 

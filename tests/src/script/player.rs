@@ -131,9 +131,11 @@ impl Player<'_> {
                     }
                 }
                 Expected::Reply(pattern) => {
-                    let value = match &step.action {
-                        Action::Listen if text.starts_with("push") => Some(connection.client.receive_push()),
-                        _ => connection.client.try_receive(),
+                    // In RESP2 a push is told from a reply by its place alone.
+                    let value = if proto == Proto::Resp3 && text.starts_with("push") {
+                        Some(connection.client.receive_push())
+                    } else {
+                        connection.client.try_receive()
                     };
                     let Some(value) = value else {
                         return Err(format!("  expected: {text}\n  received: the end of the connection"));

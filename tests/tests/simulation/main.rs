@@ -5,6 +5,7 @@
 //! - [`history`]: what sessions asked and were answered, and the search for one order of it that explains every answer.
 //! - [`small`]: few commands under hostile schedules, each history checked by the search.
 //! - [`crowd`]: many sessions that come and go, checked by what must hold in any order.
+//! - [`messages`]: publish and subscribe: who gets what, how often, in which order.
 //! - [`expiry`]: keys vanish on time.
 //! - [`durability`]: a disk that fails and machines that stop, each time with what must be left.
 //!
@@ -16,6 +17,7 @@ mod crowd;
 mod durability;
 mod expiry;
 mod history;
+mod messages;
 mod outbox;
 mod small;
 mod world;

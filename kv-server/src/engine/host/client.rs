@@ -5,7 +5,8 @@
 
 use super::{Call, Done, HostFn, Pause, help};
 use crate::engine::connection::{Connection, Life};
-use crate::engine::session::{ReplyMode, Session};
+use crate::engine::pubsub::Kind;
+use crate::engine::session::ReplyMode;
 use kv_core::command::{Args, CommandError};
 use kv_core::resp::{Proto, Reply, number};
 use std::fmt::Write;
@@ -159,9 +160,9 @@ fn info(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
 /// Reply: a bulk, joined with those of the other workers.
 fn list(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     let mut ids = None;
-    let mut any = true;
+    let mut only = None;
     if args.left() == 2 && args.keyword("TYPE") {
-        any = has_clients(args.next()?)?;
+        only = Some(type_of(args.next()?)?);
     } else if args.left() > 1 && args.keyword("ID") {
         let mut wanted = Vec::with_capacity(args.left());
         while args.left() > 0 {
@@ -176,7 +177,9 @@ fn list(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done
     }
     let mut text = String::new();
     for (_, c) in call.connections() {
-        if any && ids.as_ref().is_none_or(|ids| ids.binary_search(&c.session.id).is_ok()) {
+        if only.is_none_or(|only| only == Type::of(c))
+            && ids.as_ref().is_none_or(|ids| ids.binary_search(&c.session.id).is_ok())
+        {
             describe(c, call.worker.now, &mut text);
         }
     }
@@ -184,12 +187,28 @@ fn list(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done
     Ok(())
 }
 
-/// Whether there are clients of a type: all are normal ones. Errors: no such type.
-fn has_clients(name: &[u8]) -> Result<bool, CommandError> {
+/// What kind of client a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Normal,
+    Pubsub,
+    /// Of which there are none.
+    Other,
+}
+
+impl Type {
+    fn of(c: &Connection) -> Type {
+        if c.subscriptions.is_some() { Type::Pubsub } else { Type::Normal }
+    }
+}
+
+/// Errors: no such type.
+fn type_of(name: &[u8]) -> Result<Type, CommandError> {
     let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
     match () {
-        () if is("normal") => Ok(true),
-        () if ["master", "replica", "slave", "pubsub"].into_iter().any(is) => Ok(false),
+        () if is("normal") => Ok(Type::Normal),
+        () if is("pubsub") => Ok(Type::Pubsub),
+        () if ["master", "replica", "slave"].into_iter().any(is) => Ok(Type::Other),
         () => Err(CommandError::err(format!("Unknown client type '{}'", String::from_utf8_lossy(name)))),
     }
 }
@@ -200,8 +219,7 @@ struct Filters<'a> {
     id: Option<u64>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
-    /// Only a type that has no clients.
-    none: bool,
+    client_type: Option<Type>,
     age_min: u64,
     skip_me: bool,
 }
@@ -218,7 +236,7 @@ impl<'a> Filters<'a> {
                 let id = id.ok_or_else(|| CommandError::err("client-id should be greater than 0"))?;
                 filters.id = Some(id as u64);
             } else if args.keyword("TYPE") {
-                filters.none = !has_clients(args.next()?)?;
+                filters.client_type = Some(type_of(args.next()?)?);
             } else if args.keyword("USER") {
                 let user = args.next()?;
                 if user != USER {
@@ -250,8 +268,9 @@ impl<'a> Filters<'a> {
         Ok(filters)
     }
 
-    fn fit(&self, session: &Session, now: u64, asker: u64) -> bool {
-        !self.none
+    fn fit(&self, c: &Connection, now: u64, asker: u64) -> bool {
+        let session = &c.session;
+        self.client_type.is_none_or(|only| only == Type::of(c))
             && self.id.is_none_or(|id| id == session.id)
             && self.addr.is_none_or(|addr| addr == session.peer.as_bytes())
             && self.laddr.is_none_or(|addr| addr == session.local.as_bytes())
@@ -269,7 +288,7 @@ fn kill(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done
     let (now, asker) = (call.worker.now, call.client);
     let fitting: Vec<_> = call
         .connections()
-        .filter(|(_, c)| c.life != Life::Killed && filters.fit(&c.session, now, asker))
+        .filter(|(_, c)| c.life != Life::Killed && filters.fit(c, now, asker))
         .map(|(conn, c)| (conn, c.session.id == asker))
         .collect();
     for &(conn, is_asker) in &fitting {
@@ -290,6 +309,7 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     let text = String::from_utf8_lossy;
     let mut flags = String::new();
     let marks = [
+        ('P', c.subscriptions.is_some()),
         ('x', c.transaction.commands().is_some()),
         ('c', c.life == Life::Closing),
         ('A', c.life == Life::Killed),
@@ -303,10 +323,11 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     }
     let waiting = c.output.chunk_bytes() + c.tickets.bytes();
     let memory = c.memory();
+    let subscriptions = |kind| c.subscriptions.as_ref().map_or(0, |own| own.count(kind));
     // Writing to a string cannot fail.
     let _ = write!(
         to,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} watch={} ",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} watch={} ",
         s.id,
         s.peer,
         s.local,
@@ -315,6 +336,9 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
         seconds_since(s.created),
         seconds_since(s.last_active),
         s.db,
+        subscriptions(Kind::Channel),
+        subscriptions(Kind::Pattern),
+        subscriptions(Kind::Shard),
         c.transaction.commands().map_or(-1, |commands| commands as i64),
         c.transaction.watched_keys(),
     );

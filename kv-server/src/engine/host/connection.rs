@@ -15,8 +15,14 @@ pub(super) const HANDLERS: &[(&str, HostFn)] = &[
     ("RESET", reset),
 ];
 
-fn ping(_: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
+/// Reply: PONG or the message; while only some commands are allowed, in the form that messages have.
+fn ping(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     match args.left() {
+        0 | 1 if call.session().is_subscribed => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(args.next().unwrap_or(b""));
+        }
         0 => reply.simple("PONG"),
         1 => reply.bulk(args.next()?),
         _ => return Err(CommandError::WrongArity("ping".into())),
@@ -97,6 +103,8 @@ fn hello(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Don
     }
     session.proto = proto;
     let id = session.id;
+    let conn = call.conn.expect("a command of the session has one");
+    call.worker.note_mode(conn);
     let mut reply = Reply::new(reply.out(), proto);
     reply.map(7);
     reply.bulk(b"server");
@@ -138,6 +146,7 @@ fn reset(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     let authenticated = !call.worker.config.requirepass.is_set();
     let conn = call.conn.expect("a command of the session has one");
     call.worker.drop_transaction(conn);
+    call.worker.end_subscriptions(conn);
     let session = call.session();
     let Session { id, created, unix_socket, fd, .. } = *session;
     let (peer, local) = (std::mem::take(&mut session.peer), std::mem::take(&mut session.local));

@@ -5,6 +5,7 @@
 
 use super::{Call, Done, HostFn, Process, REDIS_VERSION};
 use crate::engine::durability::Figures;
+use crate::engine::pubsub::Kind;
 use crate::engine::stats::ERROR_CODES;
 use crate::engine::worker::Worker;
 use kv_core::command::Args;
@@ -200,6 +201,7 @@ fn clients(worker: &Worker, _: &Totals, text: &mut Text) {
     text.line("cluster_connections", 0);
     text.line("maxclients", worker.config.maxclients);
     text.zeros(&["blocked_clients", "tracking_clients"]);
+    text.line("pubsub_clients", worker.net.total(|s| s.pubsub_clients()));
     text.line("watching_clients", worker.net.total(|s| s.watching_clients()));
     text.zeros(&["clients_in_timeout_table"]);
     text.line("total_watched_keys", worker.net.total(|s| s.watched_keys()));
@@ -316,7 +318,9 @@ fn stats(worker: &Worker, _: &Totals, text: &mut Text) {
     text.zeros(&["evicted_keys", "evicted_clients"]);
     text.line("keyspace_hits", net.total(|s| s.keyspace_hits()));
     text.line("keyspace_misses", net.total(|s| s.keyspace_misses()));
-    text.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
+    text.line("pubsub_channels", worker.hub.known(Kind::Channel));
+    text.line("pubsub_patterns", worker.hub.known(Kind::Pattern));
+    text.line("pubsubshard_channels", worker.hub.known(Kind::Shard));
     text.zeros(&["latest_fork_usec", "total_forks"]);
     text.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
     text.line("unexpected_error_replies", 0);

@@ -10,12 +10,14 @@ mod config;
 mod connection;
 mod info;
 mod persistence;
+mod pubsub;
 mod server;
 mod transaction;
 
 use super::connection::{Connection, Life};
 use super::durability::{Question, ToKeeper};
 use super::mail::Dest;
+use super::pubsub::Kind;
 use super::session::{ReplyMode, Session};
 use super::worker::{ConnId, Worker};
 use crate::config::Config;
@@ -51,20 +53,35 @@ impl Call<'_> {
         &mut self.worker.connection(conn).session
     }
 
-    /// Leaves the answer to the keeper; what follows on the connection waits for it. The handler writes no reply then.
-    pub fn ask(&mut self, question: Question) {
+    /// Leaves the answer to somebody else, who gives it to this place; what follows on the connection waits for it. The handler
+    /// writes no reply then.
+    fn answer_later(&mut self, mute: bool) -> Dest {
         let conn = self.conn.expect("a command of the session has one");
         let c = self.worker.connection(conn);
-        let mute = c.session.reply_mode != ReplyMode::On;
-        let proto = c.session.proto;
-        let dest = if c.transaction.executing.is_some() {
+        if c.transaction.executing.is_some() {
             c.transaction.awaits_element = true;
             Dest::Element { conn }
         } else {
             c.awaits_walk = true;
             Dest::Ticket { conn, ticket: c.tickets.wait(mute) }
-        };
+        }
+    }
+
+    /// Leaves the answer to the keeper.
+    pub fn ask(&mut self, question: Question) {
+        let session = self.session();
+        let (mute, proto) = (session.reply_mode != ReplyMode::On, session.proto);
+        let dest = self.answer_later(mute);
         self.worker.link.tell(ToKeeper::Ask { question, from: self.worker.id, dest, proto });
+    }
+
+    /// Subscribes the connection. The answer comes later if other workers have to know first.
+    pub fn subscribe(&mut self, kind: Kind, names: &[&[u8]], out: &mut Vec<u8>) {
+        let conn = self.conn.expect("a command of the session has one");
+        if let Some((topics, number)) = self.worker.subscribe(conn, kind, names, out) {
+            let dest = self.answer_later(false);
+            self.worker.hub.await_noted(conn, dest, topics, number);
+        }
     }
 
     /// Asks the server to end. There is no reply, unless it cannot.
@@ -190,6 +207,7 @@ fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
         config::HANDLERS,
         command::HANDLERS,
         info::HANDLERS,
+        pubsub::HANDLERS,
         persistence::HANDLERS,
         transaction::HANDLERS,
     ]

@@ -65,7 +65,12 @@ impl Worker {
 
     /// How long nothing is to be done.
     pub fn rest(&self) -> Rest {
-        if !self.ready.is_empty() || !self.dirty.is_empty() || !self.mailbox.is_empty() || self.may_release() {
+        if !self.ready.is_empty()
+            || !self.dirty.is_empty()
+            || !self.mailbox.is_empty()
+            || self.may_release()
+            || self.hub.has_news()
+        {
             return Rest::None;
         }
         if self.shard.is_some() && !self.queue.is_empty() {
@@ -103,9 +108,10 @@ impl Worker {
     }
 
     pub(super) fn check_output_limit(&mut self, id: ConnId) {
-        let limit = self.config.client_output_buffer_limit.normal;
+        let limits = &self.config.client_output_buffer_limit;
         let now = self.now;
         let Some(c) = self.connections[id as usize].as_mut() else { return };
+        let limit = if c.subscriptions.is_some() { limits.pubsub } else { limits.normal };
         let bytes = (c.output.len() + c.tickets.bytes()) as u64;
         let over_soft = limit.soft > 0 && bytes >= limit.soft;
         c.over_soft_limit_since = if over_soft { c.over_soft_limit_since.or(Some(now)) } else { None };
@@ -132,6 +138,8 @@ impl Worker {
                 let idle = self.connections[id as usize].as_ref().is_some_and(|c| {
                     c.life == Life::Open
                         && c.tickets.is_empty()
+                        // Who only listens has nothing to say.
+                        && c.subscriptions.is_none()
                         && now.saturating_sub(c.session.last_active) > timeout_ms
                 });
                 if idle {
@@ -160,8 +168,9 @@ impl Worker {
 
     /// CONFIG RESETSTAT: what is counted starts again; what is measured (memory, connections) stays.
     pub(in super::super) fn reset_figures(&mut self) {
-        let Figures { clients, client_bytes, watching_clients, watched_keys, .. } = self.figures;
-        self.figures = Figures { clients, client_bytes, watching_clients, watched_keys, ..Figures::default() };
+        let Figures { clients, client_bytes, pubsub_clients, watching_clients, watched_keys, .. } = self.figures;
+        self.figures =
+            Figures { clients, client_bytes, pubsub_clients, watching_clients, watched_keys, ..Figures::default() };
         self.sample = Sample { at: self.now, ..Sample::default() };
         if let Some(shard) = &mut self.shard {
             shard.stats = Default::default();

@@ -120,6 +120,11 @@ impl Worker {
         }
     }
 
+    /// The epoch that what is written now belongs to; 0 when nobody has to wait for it.
+    pub(super) fn open_epoch(&self) -> u64 {
+        if self.epochs.hold { self.epochs.open } else { 0 }
+    }
+
     /// At the end of a turn: asks for a marker if something was logged, and holds back what must not leave yet.
     pub(super) fn end_turn_of_log(&mut self) {
         if let Some(shard) = &self.shard {

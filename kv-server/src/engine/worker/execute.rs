@@ -74,6 +74,7 @@ impl Worker {
             0 => usize::MAX,
             limit => limit as usize,
         };
+        self.tells = batch.tells;
         let mut replies = std::mem::take(&mut batch.replies);
         let ahead = batch.items.len() > 1;
         if ahead {
@@ -456,7 +457,7 @@ impl Env<'_> {
         let (data, words) = unit.work.request(&item);
         let request = (data, words, unit.work.hashes(&item));
         let join = match unit.places[i] {
-            Place::Host | Place::HostEach(_) => unreachable!("not the store's"),
+            Place::Host | Place::HostEach(_) | Place::Channel => unreachable!("not the store's"),
             Place::Keys => {
                 self.run(stores.again(), row, &item, request, out, figures);
                 return;

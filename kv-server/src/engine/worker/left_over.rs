@@ -1,5 +1,6 @@
 //! What a worker still holds of the requests it has had; nothing once all are answered. For tests.
 
+use super::super::pubsub::Kind;
 use super::Worker;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct LeftOver {
     pub walks: usize,
     /// Requests decoded or gathered for a turn that is not over.
     pub requests: usize,
+    /// What connections have subscribed to, here or anywhere.
+    pub topics: usize,
+    /// What the other workers have yet to be told of it, or to confirm.
+    pub news: bool,
     /// Clients that watch something.
     pub watching: usize,
     /// Transactions that are not over.
@@ -23,9 +28,10 @@ pub struct LeftOver {
 }
 
 impl LeftOver {
-    /// Whether nothing is left but open connections. (What these watch is not left over.)
+    /// Whether nothing is left but open connections. (What these watch, or have subscribed to, is not left over.)
     pub fn is_nothing(&self) -> bool {
-        *self == LeftOver { connections: self.connections, watching: self.watching, ..LeftOver::default() }
+        let LeftOver { connections, watching, topics, .. } = *self;
+        *self == LeftOver { connections, watching, topics, ..LeftOver::default() }
     }
 }
 
@@ -40,6 +46,8 @@ impl Worker {
             batches: self.queue.len() + self.outgoing.iter().flatten().count() + self.mailbox.len(),
             walks: self.walks.len(),
             requests: self.requests.len() + self.gathering.iter().map(|g| g.work.items.len()).sum::<usize>(),
+            topics: Kind::ALL.iter().map(|&kind| self.hub.known(kind)).sum(),
+            news: self.hub.is_telling(),
             watching: self.shard.as_ref().map_or(0, |shard| shard.watches.clients()) + self.forgotten.len(),
             transactions: connections().filter(|c| c.transaction.commands().is_some()).count(),
             shard_away: self.shard.is_none(),

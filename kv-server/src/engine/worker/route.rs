@@ -13,6 +13,7 @@ use kv_core::command::{
     may_be_anywhere,
 };
 use kv_core::resp::{Arg, Decoded, Proto, Reply, number};
+use std::sync::Arc;
 
 /// One decoded request of this turn.
 #[derive(Clone, Copy)]
@@ -62,6 +63,8 @@ pub(super) enum Plan {
     All,
     /// Several shards come together.
     Together,
+    /// By the workers that have subscribers of a channel.
+    Channel,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -266,6 +269,7 @@ impl Worker {
         match row.spec.spread {
             Spread::Session | Spread::Transaction => request.plan = Plan::Here,
             Spread::All { .. } => request.plan = Plan::All,
+            Spread::Channel { .. } => request.plan = Plan::Channel,
             Spread::Cursor { at } => {
                 let cursor = number::parse_i64(word(usize::from(at))).unwrap_or(0).max(0) as usize;
                 request.plan = Plan::Shard((cursor % shards) as u16);
@@ -509,6 +513,7 @@ impl Worker {
                 self.send_to_all(request, row, data, words, mute);
                 self.connection(request.conn).awaits_walk = row.spec.spread == Spread::All { join: Join::Concat };
             }
+            Plan::Channel => self.publish_message(request, row, data, words, mute, in_place && !follows),
             Plan::Together | Plan::Refuse(_) => unreachable!("handled above"),
         }
         true
@@ -616,7 +621,7 @@ impl Worker {
             return; // answered later, by the keeper
         }
         // Also after CLIENT REPLY itself, which decides about its own reply.
-        if c.session.reply_mode == ReplyMode::On {
+        if c.session.reply_mode == ReplyMode::On || row.spec.flags.has(Flags::PUSHES) {
             c.answer(&out);
         }
         self.mark_dirty(request.conn);
@@ -636,7 +641,7 @@ impl Worker {
     }
 
     /// Begins a join for a request.
-    fn join_request(&mut self, request: &Request, join: Join, parts: usize, mute: bool) -> u32 {
+    pub(super) fn join_request(&mut self, request: &Request, join: Join, parts: usize, mute: bool) -> u32 {
         let turn = self.turn;
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
         (c.queued_in, c.queued_to) = (turn, SEVERAL);
@@ -760,7 +765,16 @@ impl Worker {
 }
 
 impl Connection {
-    /// A reply that is ready now.
+    /// As `answer`, for bytes that others get, too.
+    pub fn answer_shared(&mut self, bytes: &Arc<[u8]>) {
+        if self.tickets.is_empty() {
+            self.output.push_shared(bytes);
+        } else {
+            self.tickets.ready_shared(bytes);
+        }
+    }
+
+    /// A reply, or a push, that is ready now.
     pub fn answer(&mut self, reply: &[u8]) {
         if self.tickets.is_empty() {
             self.output.push(reply);

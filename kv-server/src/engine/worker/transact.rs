@@ -155,6 +155,7 @@ impl Worker {
                 Place::Keys
             }
             (_, Spread::All { join }, _) => Place::HostEach(join),
+            (_, Spread::Channel { .. }, _) => Place::Channel,
             _ => Place::Host,
         };
         unit.note(place, row.spec.flags);
@@ -372,7 +373,8 @@ impl Worker {
         let audible = c.is_audible();
         c.transaction.awaits_element = false;
         let execution = c.transaction.execution.as_mut().expect("only its elements come by themselves");
-        if audible {
+        let row = self.table.row(execution.unit.work.items[execution.at - 1].row);
+        if audible || row.spec.flags.has(Flags::PUSHES) {
             pieces.iter().for_each(|piece| execution.out.extend_from_slice(piece));
         }
         self.go_on_with_execution(conn);
@@ -403,13 +405,25 @@ impl Worker {
                 Place::Host => {
                     let mut out = Vec::new();
                     self.run_host_of_unit(conn, &execution.unit, i, &mut out);
+                    let pushes = self.pushes(&execution, i);
                     let c = self.connection(conn);
                     // Also after CLIENT REPLY itself, which decides about its own reply.
-                    if c.is_audible() && !c.transaction.awaits_element {
+                    if (c.is_audible() || pushes) && !c.transaction.awaits_element {
                         execution.out.extend_from_slice(&out);
                     }
                     c.transaction.execution = Some(execution);
                     if c.transaction.awaits_element {
+                        return;
+                    }
+                }
+                Place::Channel => {
+                    let mut out = Vec::new();
+                    let is_done = self.publish_element(conn, &execution.unit.work, i, &mut out);
+                    if is_done && audible {
+                        execution.out.extend_from_slice(&out);
+                    }
+                    self.connection(conn).transaction.execution = Some(execution);
+                    if !is_done {
                         return;
                     }
                 }
@@ -420,6 +434,11 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whether the answer of a command in a unit is sent whatever CLIENT REPLY says.
+    fn pushes(&self, execution: &Execution, i: usize) -> bool {
+        self.table.row(execution.unit.work.items[i].row).spec.flags.has(Flags::PUSHES)
     }
 
     /// Runs a command of the session or the server that stands in a unit.

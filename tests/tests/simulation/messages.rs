@@ -1,0 +1,387 @@
+//! Publish and subscribe over workers: every subscriber gets every message of the time of its subscription once, in one order for
+//! all, and never sooner than what the publisher wrote before it.
+//!
+//! Publishers write a number to a key of their own and publish it then, in one pipeline. A message that tells of a number which a
+//! reader does not find is caught, and so is one that a subscriber has missed: in the pipeline of its SUBSCRIBE it reads the numbers,
+//! and all later ones have to come.
+
+use crate::number;
+use crate::outbox::Outbox;
+use crate::world::{Did, Order, PeerId, World};
+use kv_core::resp::client::{ReplyDecoder, Value};
+use kv_core::structs::random::Random;
+use kv_server::engine::Faults;
+use kv_server::engine::worker::LeftOver;
+use std::collections::{HashMap, VecDeque};
+
+const CHANNELS: [&str; 3] = ["a", "b", "ab"];
+/// What subscribers have subscriptions to: the kind of its confirmation, its name, and the channels.
+const TOPICS: [(&str, &str, &[usize]); 5] = [
+    ("subscribe", "a", &[0]),
+    ("subscribe", "b", &[1]),
+    ("subscribe", "ab", &[2]),
+    ("psubscribe", "a*", &[0, 2]),
+    ("psubscribe", "?", &[0, 1]),
+];
+/// Messages of a run.
+const MESSAGES: usize = 40;
+const STEPS_MAX: u64 = 200_000;
+/// Seeds of a normal run.
+const SEEDS: u64 = 1500;
+
+/// The publisher and its number.
+type Message = (usize, i64);
+
+struct Published {
+    message: Message,
+    channel: usize,
+    begin: u64,
+    /// The answer, and when it came.
+    count: i64,
+    end: u64,
+}
+
+/// From the confirmation to the UNSUBSCRIBE.
+struct Span {
+    topic: usize,
+    begin: u64,
+    end: u64,
+    /// The number of each publisher that was read right behind SUBSCRIBE.
+    seen: Vec<i64>,
+}
+
+/// What a reply is about.
+enum Asked {
+    Publish(usize),
+    Write,
+    /// A read behind the SUBSCRIBE of this span.
+    Look(usize, usize),
+    /// A read after a message with this number of a publisher.
+    After(usize, i64),
+}
+
+struct Client {
+    peer: PeerId,
+    decoder: ReplyDecoder,
+    outbox: Outbox,
+    asked: VecDeque<Asked>,
+    /// Of a subscriber: its spans; the open one of each topic.
+    spans: Vec<Span>,
+    open: [Option<usize>; TOPICS.len()],
+    /// By topic, as far as it was confirmed.
+    is_on: [bool; TOPICS.len()],
+    /// SUBSCRIBEs without a confirmation: topic and span.
+    awaited: VecDeque<(usize, usize)>,
+    /// What it has got, by topic, and in which order.
+    got: Vec<(usize, Message)>,
+}
+
+struct Run {
+    world: World,
+    random: Random,
+    clients: Vec<Client>,
+    publishers: usize,
+    published: Vec<Published>,
+    numbers: Vec<i64>,
+    left: usize,
+    clock: u64,
+    paused: Option<(usize, u64)>,
+}
+
+impl Run {
+    fn new(seed: u64, faults: Faults) -> Run {
+        let mut random = Random::new(seed);
+        let workers = 1 + random.index(4);
+        let mut world = World::new(workers, Order::AsDesigned, faults, &mut random);
+        let publishers = 1 + random.index(3);
+        let clients = (0..publishers + 1 + random.index(5)).map(|_| {
+            let peer = world.connect(random.index(workers));
+            let mut outbox = Outbox::default();
+            outbox.push_bytes(b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
+            Client {
+                peer,
+                decoder: ReplyDecoder::default(),
+                outbox,
+                asked: VecDeque::from([Asked::Write]),
+                spans: Vec::new(),
+                open: [None; TOPICS.len()],
+                is_on: [false; TOPICS.len()],
+                awaited: VecDeque::new(),
+                got: Vec::new(),
+            }
+        });
+        let clients = clients.collect();
+        let numbers = vec![0; publishers];
+        Run {
+            world,
+            random,
+            clients,
+            publishers,
+            published: Vec::new(),
+            numbers,
+            left: MESSAGES,
+            clock: 0,
+            paused: None,
+        }
+    }
+
+    fn ask(&mut self, client: usize, words: &[&str], asked: Option<Asked>) {
+        let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        self.clients[client].outbox.push(&words);
+        self.clients[client].asked.extend(asked);
+    }
+
+    /// Something new to ask.
+    fn begin(&mut self, client: usize) {
+        if client < self.publishers {
+            for _ in 0..1 + self.random.index(3) {
+                self.left = self.left.saturating_sub(1);
+                self.numbers[client] += 1;
+                let number = self.numbers[client];
+                let channel = self.random.index(CHANNELS.len());
+                self.ask(client, &["SET", &format!("n{client}"), &number.to_string()], Some(Asked::Write));
+                let text = format!("{client}:{number}");
+                self.ask(client, &["PUBLISH", CHANNELS[channel], &text], Some(Asked::Publish(self.published.len())));
+                let message = (client, number);
+                self.published.push(Published { message, channel, begin: self.clock, count: 0, end: u64::MAX });
+            }
+            return;
+        }
+        let topic = self.random.index(TOPICS.len());
+        let (kind, name, _) = TOPICS[topic];
+        if let Some(span) = self.clients[client].open[topic].take() {
+            self.clients[client].spans[span].end = self.clock;
+            let kind = if kind == "subscribe" { "UNSUBSCRIBE" } else { "PUNSUBSCRIBE" };
+            return self.ask(client, &[kind, name], None);
+        }
+        let span = self.clients[client].spans.len();
+        let seen = vec![0; self.publishers];
+        self.clients[client].spans.push(Span { topic, begin: u64::MAX, end: u64::MAX, seen });
+        self.clients[client].open[topic] = Some(span);
+        self.clients[client].awaited.push_back((topic, span));
+        self.ask(client, &[&kind.to_uppercase(), name], None);
+        for publisher in 0..self.publishers {
+            self.ask(client, &["GET", &format!("n{publisher}")], Some(Asked::Look(span, publisher)));
+        }
+    }
+
+    fn receive(&mut self) -> Result<(), String> {
+        for client in 0..self.clients.len() {
+            let c = &mut self.clients[client];
+            c.decoder.feed(&std::mem::take(&mut self.world.peers[c.peer].received));
+            while let Some(value) = self.clients[client].decoder.next_value().map_err(|error| error.to_string())? {
+                self.take(client, value).map_err(|error| format!("client {client}: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, client: usize, value: Value) -> Result<(), String> {
+        if let Value::Push(push) = &value {
+            let text = |at: usize| String::from_utf8_lossy(push[at].bytes().unwrap_or(b"")).into_owned();
+            return match text(0).as_str() {
+                "message" => self.take_message(client, &text(1), &text(2), None),
+                "pmessage" => self.take_message(client, &text(2), &text(3), Some(&text(1))),
+                "unsubscribe" | "punsubscribe" => {
+                    let topic = TOPICS.iter().position(|topic| topic.1 == text(1)).ok_or("no such topic")?;
+                    self.clients[client].is_on[topic] = false;
+                    Ok(())
+                }
+                kind => {
+                    let c = &mut self.clients[client];
+                    let (topic, span) = c.awaited.pop_front().ok_or("a confirmation that nobody waits for")?;
+                    c.spans[span].begin = self.clock;
+                    c.is_on[topic] = true;
+                    if (TOPICS[topic].0, TOPICS[topic].1) == (kind, &*text(1)) {
+                        Ok(())
+                    } else {
+                        Err(format!("{push:?} instead of a confirmation of {:?}", TOPICS[topic]))
+                    }
+                }
+            };
+        }
+        let int = value.bytes().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0);
+        match (self.clients[client].asked.pop_front().ok_or("a reply that nobody waits for")?, value) {
+            (Asked::Write, Value::Simple(_) | Value::Map(_)) => {}
+            (Asked::Publish(at), Value::Int(count)) => {
+                (self.published[at].count, self.published[at].end) = (count, self.clock);
+            }
+            (Asked::Look(span, publisher), _) => self.clients[client].spans[span].seen[publisher] = int,
+            (Asked::After(publisher, number), _) if int < number => {
+                return Err(format!("a message told of {number} of {publisher}, but there was {int}"));
+            }
+            (Asked::After(..), _) => {}
+            (_, other) => return Err(format!("{other:?} is no such reply")),
+        }
+        Ok(())
+    }
+
+    fn take_message(&mut self, client: usize, channel: &str, text: &str, pattern: Option<&str>) -> Result<(), String> {
+        let name = pattern.unwrap_or(channel);
+        let topic = TOPICS.iter().position(|topic| topic.1 == name).ok_or("no such topic")?;
+        let (publisher, number) = text.split_once(':').ok_or("no message of ours")?;
+        let message = (publisher.parse().map_err(|_| "no publisher")?, number.parse().map_err(|_| "no number")?);
+        if !self.clients[client].is_on[topic] {
+            return Err(format!("{text} on {name} without a subscription"));
+        }
+        self.clients[client].got.push((topic, message));
+        let key = format!("n{}", message.0);
+        self.ask(client, &["GET", &key], Some(Asked::After(message.0, message.1)));
+        Ok(())
+    }
+
+    fn run_out(&mut self) -> Result<(), String> {
+        loop {
+            self.clock += 1;
+            if self.clock > STEPS_MAX {
+                return Err("the workers turn in circles".into());
+            }
+            self.world.now_us += self.random.below(20);
+            let mut workers: Vec<usize> = (0..self.world.workers()).filter(|&w| self.world.has_work(w)).collect();
+            let mut clients = Vec::new();
+            for client in 0..self.clients.len() {
+                let c = &self.clients[client];
+                // Who publishes goes on without waiting, sometimes; who subscribes does as long as there are messages to come.
+                let waits = !c.asked.is_empty() || !c.awaited.is_empty();
+                let goes_on = self.left > 0 && (!waits || client == 0) && c.asked.len() < 8;
+                let has_bytes = !c.outbox.is_empty();
+                if (has_bytes || goes_on) && self.world.may_feed(self.clients[client].peer) {
+                    clients.push(client);
+                }
+            }
+            if workers.is_empty() && clients.is_empty() {
+                return Ok(());
+            }
+            self.paused = self.paused.filter(|&(_, until)| until > self.clock);
+            if let Some((paused, _)) = self.paused
+                && (workers.len() > 1 || !clients.is_empty())
+            {
+                workers.retain(|&worker| worker != paused);
+            }
+            let choice = self.random.index(workers.len() + clients.len());
+            if choice < workers.len() {
+                let did = self.world.step(workers[choice], &mut self.random);
+                let often = if did == Did::HalfPublished { 2 } else { 40 };
+                if self.paused.is_none() && self.random.one_in(often) {
+                    self.paused = Some((workers[choice], self.clock + (8 << self.random.below(6))));
+                }
+                self.receive()?;
+                continue;
+            }
+            let client = clients[choice - workers.len()];
+            if self.clients[client].outbox.is_empty() {
+                self.begin(client);
+            }
+            let c = &mut self.clients[client];
+            let n = 1 + self.random.index(c.outbox.bytes().len());
+            let bytes = c.outbox.bytes()[..n].to_vec();
+            let n = self.world.feed(c.peer, &bytes);
+            self.clients[client].outbox.arrived(n);
+        }
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.run_out()?;
+        for (client, c) in self.clients.iter().enumerate() {
+            if !c.asked.is_empty() || !c.awaited.is_empty() {
+                return Err(format!("client {client} waits for ever"));
+            }
+        }
+        self.check_counts()?;
+        self.check_nothing_missed()?;
+        self.check_order()?;
+        for client in 0..self.clients.len() {
+            self.world.hang_up(self.clients[client].peer);
+        }
+        self.run_out()?;
+        let left = (0..self.world.workers()).map(|w| self.world.worker(w).left_over());
+        match left.enumerate().find(|(_, left)| *left != LeftOver::default()) {
+            Some((worker, left)) => Err(format!("all are gone, but worker {worker} has {left:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Every PUBLISH says how many have got its message, and nobody gets one twice.
+    fn check_counts(&self) -> Result<(), String> {
+        let mut counts: HashMap<Message, i64> = HashMap::new();
+        for (client, c) in self.clients.iter().enumerate() {
+            let mut seen = HashMap::new();
+            for &(topic, message) in &c.got {
+                *counts.entry(message).or_default() += 1;
+                if seen.insert((topic, message), ()).is_some() {
+                    return Err(format!("client {client} got {message:?} twice"));
+                }
+            }
+        }
+        let wrong = self.published.iter().find(|p| counts.get(&p.message).copied().unwrap_or(0) != p.count);
+        wrong.map_or(Ok(()), |p| {
+            Err(format!("{:?} was got by {:?}, not {}", p.message, counts.get(&p.message), p.count))
+        })
+    }
+
+    fn check_nothing_missed(&self) -> Result<(), String> {
+        for (client, c) in self.clients.iter().enumerate() {
+            for span in &c.spans {
+                for p in self.published.iter().filter(|p| TOPICS[span.topic].2.contains(&p.channel)) {
+                    let (publisher, number) = p.message;
+                    // Published when the subscription was there, or not yet when the numbers were read behind SUBSCRIBE.
+                    let due = p.begin > span.begin || number > span.seen[publisher];
+                    if due && p.end < span.end && !c.got.contains(&(span.topic, p.message)) {
+                        return Err(format!("client {client} missed {:?} on {:?}", p.message, TOPICS[span.topic]));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What two have got, both have got in one order; what one publisher sent, in the order in which it did.
+    fn check_order(&self) -> Result<(), String> {
+        for c in &self.clients {
+            let mut latest = HashMap::new();
+            for &(_, (publisher, number)) in &c.got {
+                if latest.insert(publisher, number).is_some_and(|before| before > number) {
+                    return Err(format!("{number} of {publisher} came behind a later one"));
+                }
+            }
+        }
+        for one in &self.clients {
+            for other in &self.clients {
+                let place: HashMap<Message, usize> =
+                    other.got.iter().enumerate().map(|(at, &(_, message))| (message, at)).collect();
+                let places: Vec<usize> =
+                    one.got.iter().filter_map(|(_, message)| place.get(message).copied()).collect();
+                if !places.is_sorted() {
+                    return Err("two subscribers saw two messages in two orders".into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn every_subscriber_gets_every_message_once_and_in_one_order() {
+    let first = number("KV_SIM_FIRST", 0);
+    for seed in first..first + number("KV_SIM_SEEDS", SEEDS) {
+        if let Err(error) = Run::new(seed, Faults::default()).check() {
+            panic!("seed {seed}: {error}");
+        }
+    }
+}
+
+fn is_caught(what: &str, faults: Faults) {
+    let caught = (0..SEEDS).find_map(|seed| Some((seed, Run::new(seed, faults).check().err()?)));
+    let (seed, error) = caught.unwrap_or_else(|| panic!("{what}: not noticed in {SEEDS} seeds"));
+    println!("{what}: caught at seed {seed}: {error}");
+}
+
+#[test]
+fn messages_to_several_workers_without_the_lock_are_caught() {
+    is_caught("no lock", Faults { no_lock: true, ..Faults::default() });
+}
+
+#[test]
+fn messages_that_overtake_the_writes_before_them_are_caught() {
+    is_caught("no order", Faults { no_connection_order: true, ..Faults::default() });
+}
