@@ -278,7 +278,7 @@ impl Db {
             let mut entry = slot.remove(|entry| hasher.hash(entry.key()));
             self.counts.sub(entry.as_ref());
             if let Some(saving) = &mut self.saving {
-                saving.part(&mut entry.as_mut());
+                saving.keep(&mut entry.as_mut());
             }
             self.expired.push(entry);
             return None;
@@ -475,7 +475,7 @@ impl Db {
         let traits = Traits { deferred, raw, access, stamp: self.stamp };
         self.counts.sub(old);
         if let Some(saving) = &mut self.saving {
-            saving.part(&mut slot.get_mut());
+            saving.part(&mut slot.get_mut(), due);
         }
         let fresh = if due { Err(value) } else { slot.get_mut().rewrite(value, expire_at, traits) };
         match fresh {
@@ -505,14 +505,11 @@ impl Db {
         let slot = self.table.find_mut(key.hash, |entry| entry.key() == key.bytes)?;
         let mut entry = slot.remove(|entry| hasher.hash(entry.key()));
         self.counts.sub(entry.as_ref());
+        let due = entry.as_ref().is_due(now);
         if let Some(saving) = &mut self.saving {
-            if lives {
-                saving.keep(&mut entry.as_mut());
-            } else {
-                saving.part(&mut entry.as_mut());
-            }
+            saving.part(&mut entry.as_mut(), lives || due);
         }
-        if entry.as_ref().is_due(now) {
+        if due {
             self.expired.push(entry);
             return None;
         }
@@ -649,7 +646,7 @@ impl Db {
                 counts.sub(entry.as_ref());
                 on_due(Due::Key, entry.as_ref());
                 if let Some(saving) = saving {
-                    saving.part(&mut entry.as_mut());
+                    saving.part(&mut entry.as_mut(), false);
                 }
                 dispose(heap, garbage, entry);
             },

@@ -2,7 +2,7 @@
 //! fields have deadlines of their own.
 
 use super::*;
-use crate::store::Due;
+use crate::store::{Due, Piece};
 use crate::structs::heap::BLOCK_MAX;
 use crate::types::Limits;
 use crate::types::hash::{Hash, Ttl};
@@ -96,6 +96,8 @@ struct Model {
     dbs: [Db; 2],
     /// Entries that are due stay here until the database has told that they expired.
     plain: [BTreeMap<Vec<u8>, Plain>; 2],
+    /// What snapshots have and nobody has written yet.
+    pieces: Vec<Piece>,
 }
 
 /// Around every limit of the entry: what an integer may be, what is embedded, what the header's fields hold.
@@ -117,7 +119,17 @@ impl Model {
         let dbs = [Db::new(Arc::clone(&hasher)), Db::new(Arc::clone(&hasher))];
         // Small ones, so that hashes are of each form.
         let limits = Limits { hash_packed_entries: 5, hash_packed_value: 40, hash_seed: seed, ..Limits::default() };
-        Model { seed, random, now: 1_700_000_000_000, hasher, keys, limits, dbs, plain: Default::default() }
+        Model {
+            seed,
+            random,
+            now: 1_700_000_000_000,
+            hasher,
+            keys,
+            limits,
+            dbs,
+            plain: Default::default(),
+            pieces: Vec::new(),
+        }
     }
 
     fn text(&mut self) -> Vec<u8> {
@@ -146,7 +158,8 @@ impl Model {
         let name = self.keys[at].clone();
         let hasher = Arc::clone(&self.hasher);
         let key = hasher.key(&name);
-        match self.random.below(15) {
+        match self.random.below(16) {
+            15 => self.save(db),
             12..15 => self.edit_hash(db, key),
             0 | 1 => self.set(db, key),
             2 => self.append(db, key),
@@ -157,6 +170,23 @@ impl Model {
             8 | 9 => self.get(db, key),
             10 => self.pass_time(),
             _ => self.expire(),
+        }
+    }
+
+    /// Snapshots come and go, and change nothing: what they have is looked at in `store::snapshot`.
+    fn save(&mut self, db: usize) {
+        let (random, db) = (&mut self.random, &mut self.dbs[db]);
+        if !db.is_saving() {
+            db.begin_saving(0, self.now, [0, 300, 2_000, 70_000][random.index(4)]);
+        } else if random.one_in(8) {
+            drop(db.abort_saving());
+        } else {
+            let over = db.step_saving(&mut random.index(3_000));
+            db.take_saved(over, &mut self.pieces);
+        }
+        db.step_sweep(&mut random.index(1_000));
+        if random.one_in(4) {
+            self.pieces.clear();
         }
     }
 

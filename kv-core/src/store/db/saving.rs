@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! step_saving        walks over the table with the cursor of `scan`, in slices, and saves what comes
-//! keep               before an entry is changed or moved away: saves it
-//! part               before an entry is freed or overwritten: the same, and what is big is handed over itself
+//! keep               before an entry is changed: saves it
+//! part               before it is overwritten or removed: the same, and what is big and not needed is handed over itself
 //! take_all           the whole table is handed over, and what is unsaved in it is saved by whoever gets it
 //! ```
 //!
@@ -53,7 +53,7 @@ pub(in crate::store) struct Saving {
 }
 
 impl Saving {
-    /// Saves an entry that is about to be changed, or whose value goes on living somewhere else. Its memory stays the same.
+    /// Saves an entry that is about to be changed. Its memory stays the same.
     #[inline]
     pub(super) fn keep(&mut self, entry: &mut EntryMut<'_>) {
         if entry.view().stamp() != self.stamp {
@@ -61,11 +61,11 @@ impl Saving {
         }
     }
 
-    /// Saves an entry that is about to be freed or overwritten; a big object is taken out.
+    /// Saves an entry that is about to be overwritten or removed. Unless the value is `needed`, a big one is taken out.
     #[inline]
-    pub(super) fn part(&mut self, entry: &mut EntryMut<'_>) {
+    pub(super) fn part(&mut self, entry: &mut EntryMut<'_>, needed: bool) {
         if entry.view().stamp() != self.stamp {
-            self.save(entry, true);
+            self.save(entry, !needed);
         }
     }
 
@@ -129,7 +129,7 @@ impl Unsaved {
         let Unsaved { mut db, mut saving } = self;
         let Db { table, heap, .. } = &mut *db;
         table.drain(|mut entry| {
-            saving.part(&mut entry.as_mut());
+            saving.part(&mut entry.as_mut(), false);
             entry.free(heap);
             saving.pieces.drain(..).for_each(&mut f);
         });
