@@ -45,10 +45,21 @@ const END: u8 = 0xff;
 /// The elements one behind the other; nothing comes behind an error.
 pub(super) struct Elements<'a> {
     bytes: &'a [u8],
-    at: usize,
-    seen: usize,
+    place: Place,
     told: Option<usize>,
     done: bool,
+}
+
+/// How far a listpack was read.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    at: usize,
+    seen: usize,
+}
+
+/// Goes on where reading of the same bytes came to.
+pub(super) fn elements_from(bytes: &[u8], place: Place) -> Result<Elements<'_>, Malformed> {
+    Ok(Elements { place, ..elements(bytes)? })
 }
 
 pub(super) fn elements(bytes: &[u8]) -> Result<Elements<'_>, Malformed> {
@@ -62,7 +73,7 @@ pub(super) fn elements(bytes: &[u8]) -> Result<Elements<'_>, Malformed> {
     }
     let count = u16::from_le_bytes([header[4], header[5]]);
     let told = (count != COUNT_UNKNOWN).then_some(usize::from(count));
-    Ok(Elements { bytes, at: HEADER, seen: 0, told, done: false })
+    Ok(Elements { bytes, place: Place { at: HEADER, seen: 0 }, told, done: false })
 }
 
 /// Bytes that tell the length of what is before them.
@@ -79,29 +90,33 @@ fn backwards_length(length: usize) -> usize {
 impl<'a> Elements<'a> {
     /// An element that must be there.
     pub(super) fn need(&mut self) -> Result<Element<'a>, Malformed> {
-        let at = self.at;
+        let at = self.place.at;
         self.next().unwrap_or(Err(Malformed { at, what: "the listpack ends too early" }))
     }
 
     /// An integer that must be there.
     pub(super) fn need_int(&mut self) -> Result<i64, Malformed> {
-        let at = self.at;
+        let at = self.place.at;
         self.need()?.to_int().ok_or(Malformed { at, what: "an integer was due" })
     }
 
     pub(super) fn offset(&self) -> usize {
-        self.at
+        self.place.at
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
     fn step(&mut self) -> Result<Option<Element<'a>>, Malformed> {
-        let bad = |what| Malformed { at: self.at, what };
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let bad = |what| Malformed { at: self.place.at, what };
+        let rest = self.bytes.get(self.place.at..).unwrap_or_default();
         let (&head, tail) = rest.split_first().ok_or(bad("a listpack without its end"))?;
         if head == END {
             if !tail.is_empty() {
                 return Err(bad("the listpack ends too early"));
             }
-            if self.told.is_some_and(|told| told != self.seen) {
+            if self.told.is_some_and(|told| told != self.place.seen) {
                 return Err(bad("another number of elements than the listpack says"));
             }
             return Ok(None);
@@ -132,8 +147,8 @@ impl<'a> Elements<'a> {
             0xf4 => int(8)?,
             _ => return Err(bad("an element of an unknown kind")),
         };
-        self.at += length + backwards_length(length);
-        self.seen += 1;
+        self.place.at += length + backwards_length(length);
+        self.place.seen += 1;
         Ok(Some(element))
     }
 }

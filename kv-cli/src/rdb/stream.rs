@@ -11,13 +11,16 @@
 //! listpack: entries, deleted, fields, field ..., 0, then each entry:
 //!           1 deleted | 2 fields as above, id as distance (2), [fields, field, value ... | value ...], elements of the entry
 //! ```
+//!
+//! Entries have the names of fields that stand once in their listpack, and so are much longer than what is read: a part
+//! may end within a listpack.
 
 use std::collections::HashMap;
 use std::io::BufRead;
 
 use super::input::Input;
-use super::listpack::{self, Element, Elements};
-use super::value::{PART_BYTES, PART_ELEMENTS, packed};
+use super::listpack::{self, Element, Elements, Place};
+use super::value::{PART_BYTES, PART_ELEMENTS};
 use super::{Damage, Malformed};
 use crate::transfer::item::{Bytes, Consumer, Entry, Group, Id, Pending, StreamPart, StreamState};
 
@@ -26,8 +29,19 @@ pub(super) struct StreamRest {
     /// The type's number: 15 of Redis 5, 19 of 7.0, 21 of 7.2.
     form: u8,
     listpacks: u64,
+    open: Option<OpenListpack>,
     /// `None` until what follows the entries is read.
     groups: Option<u64>,
+}
+
+/// A listpack of which entries are still to be read.
+struct OpenListpack {
+    bytes: Bytes,
+    /// Where it begins in the file.
+    offset: u64,
+    first: Id,
+    names: Vec<Bytes>,
+    place: Place,
 }
 
 const SINCE_7_0: u8 = 19;
@@ -35,35 +49,44 @@ const SINCE_7_2: u8 = 21;
 
 impl StreamRest {
     pub(super) fn begin<R: BufRead>(input: &mut Input<R>, form: u8) -> Result<StreamRest, Damage> {
-        Ok(StreamRest { form, listpacks: input.number()?, groups: None })
+        Ok(StreamRest { form, listpacks: input.number()?, open: None, groups: None })
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.listpacks == 0 && self.groups == Some(0)
+        self.groups == Some(0)
     }
 
     pub(super) fn next_part<R: BufRead>(&mut self, input: &mut Input<R>) -> Result<StreamPart, Damage> {
         let begin = input.offset();
         let mut part = StreamPart::default();
-        loop {
-            if part.entries.len() >= PART_ELEMENTS || input.offset() - begin >= PART_BYTES as u64 || self.is_done() {
-                return Ok(part);
-            }
-            match &mut self.groups {
-                None if self.listpacks > 0 => {
-                    self.listpacks -= 1;
-                    node(input, &mut part.entries)?;
+        // Bytes of entries, and of what follows them.
+        let mut size = 0;
+        while part.entries.len() < PART_ELEMENTS
+            && size < PART_BYTES
+            && input.offset() - begin < PART_BYTES as u64
+            && !self.is_done()
+        {
+            if let Some(open) = &mut self.open {
+                match open.next_entry() {
+                    Ok(Some(entry)) => {
+                        size += entry.fields.iter().map(|field| field.0.len()).sum::<usize>();
+                        part.entries.push(entry);
+                    }
+                    Ok(None) => self.open = None,
+                    Err(malformed) => return Err(malformed.in_file(open.offset)),
                 }
-                None => {
-                    part.state = Some(self.state(input)?);
-                    self.groups = Some(input.number()?);
-                }
-                Some(groups) => {
-                    *groups = groups.saturating_sub(1);
-                    part.groups.push(group(input, self.form)?);
-                }
+            } else if self.listpacks > 0 {
+                self.listpacks -= 1;
+                self.open = Some(OpenListpack::read(input)?);
+            } else if let Some(groups) = &mut self.groups {
+                *groups = groups.saturating_sub(1);
+                part.groups.push(group(input, self.form)?);
+            } else {
+                part.state = Some(self.state(input)?);
+                self.groups = Some(input.number()?);
             }
         }
+        Ok(part)
     }
 
     fn state<R: BufRead>(&self, input: &mut Input<R>) -> Result<StreamState, Damage> {
@@ -94,41 +117,55 @@ fn moment<R: BufRead>(input: &mut Input<R>) -> Result<Option<u64>, Damage> {
     Ok(u64::try_from(i64::from_le_bytes(input.exact()?)).ok())
 }
 
-fn node<R: BufRead>(input: &mut Input<R>, entries: &mut Vec<Entry>) -> Result<(), Damage> {
-    let first = input.string()?;
-    let first = <[u8; 16]>::try_from(first.0).map_err(|_| input.damage("the first id of a listpack has 16 bytes"))?;
-    packed(input, |bytes| read_listpack(bytes, id_of_bytes(&first), entries))
-}
-
-fn read_listpack(bytes: &[u8], first: Id, entries: &mut Vec<Entry>) -> Result<(), Malformed> {
-    const DELETED: i64 = 1;
-    const SAME_FIELDS: i64 = 2;
-    let mut elements = listpack::elements(bytes)?;
-    let _count = elements.need_int()?;
-    let _deleted = elements.need_int()?;
-    let names = many(&mut elements, 1)?;
-    elements.need_int()?;
-    while let Some(flags) = elements.next() {
-        let at = elements.offset();
-        let flags = flags?.to_int().ok_or(Malformed { at, what: "an entry begins with a number" })?;
-        // A distance may be longer than a signed number: what is stored then is what is left of it.
-        let ms = first.0.ms.wrapping_add(elements.need_int()? as u64);
-        let seq = first.0.seq.wrapping_add(elements.need_int()? as u64);
-        let fields = if flags & SAME_FIELDS == 0 {
-            many(&mut elements, 2)?
-        } else {
-            let mut fields = Vec::new();
-            for name in &names {
-                fields.extend([name.clone(), elements.need()?.to_bytes()]);
-            }
-            fields
+impl OpenListpack {
+    fn read<R: BufRead>(input: &mut Input<R>) -> Result<OpenListpack, Damage> {
+        let first = input.string()?;
+        let first =
+            <[u8; 16]>::try_from(first.0).map_err(|_| input.damage("the first id of a listpack has 16 bytes"))?;
+        let (offset, bytes) = (input.offset(), input.string()?);
+        let begin = || {
+            let mut elements = listpack::elements(&bytes.0)?;
+            let _count = elements.need_int()?;
+            let _deleted = elements.need_int()?;
+            let names = many(&mut elements, 1)?;
+            elements.need_int()?;
+            Ok((names, elements.place()))
         };
-        elements.need_int()?;
-        if flags & DELETED == 0 {
-            entries.push(Entry { id: Id::new(ms, seq), fields });
+        let (names, place) = begin().map_err(|malformed: Malformed| malformed.in_file(offset))?;
+        Ok(OpenListpack { bytes, offset, first: id_of_bytes(&first), names, place })
+    }
+
+    /// The next entry that is not deleted; none at the end.
+    fn next_entry(&mut self) -> Result<Option<Entry>, Malformed> {
+        const DELETED: i64 = 1;
+        const SAME_FIELDS: i64 = 2;
+        let mut elements = listpack::elements_from(&self.bytes.0, self.place)?;
+        loop {
+            let at = elements.offset();
+            let Some(flags) = elements.next() else { return Ok(None) };
+            let flags = flags?.to_int().ok_or(Malformed { at, what: "an entry begins with a number" })?;
+            // A distance may be longer than a signed number: what is stored then is what is left of it.
+            let ms = self.first.0.ms.wrapping_add(elements.need_int()? as u64);
+            let seq = self.first.0.seq.wrapping_add(elements.need_int()? as u64);
+            let deleted = flags & DELETED != 0;
+            let mut fields = Vec::new();
+            if flags & SAME_FIELDS == 0 {
+                fields = many(&mut elements, 2)?;
+            } else {
+                for name in &self.names {
+                    let value = elements.need()?.to_bytes();
+                    if !deleted {
+                        fields.extend([name.clone(), value]);
+                    }
+                }
+            }
+            elements.need_int()?;
+            self.place = elements.place();
+            if !deleted {
+                return Ok(Some(Entry { id: Id::new(ms, seq), fields }));
+            }
         }
     }
-    Ok(())
 }
 
 /// A number, and so many elements, or so many pairs.

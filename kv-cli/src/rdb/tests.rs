@@ -169,6 +169,32 @@ fn a_large_collection_comes_in_parts() {
 }
 
 #[test]
+fn entries_with_long_names_of_fields_come_in_parts() {
+    // 2,000 entries of 11 bytes, each with a name of 60 KB that stands once.
+    const NAME: usize = 60_000;
+    const ENTRIES: usize = 2000;
+    let mut body = vec![1, 1, 0, 1, 1, 1, 0xf0];
+    body.extend((NAME as u32).to_le_bytes());
+    body.extend([b'n'; NAME]);
+    body.extend([0, 0, 0, 0, 1]);
+    for number in 0..ENTRIES as u16 {
+        let distance = [0xf1, number as u8, (number >> 8) as u8, 3];
+        body.extend([&[2, 1][..], &distance, &[1, 1, 7, 1, 4, 1]].concat());
+    }
+    let listpack = [&(body.len() as u32 + 7).to_le_bytes()[..], &[0xff, 0xff], &body, &[0xff]].concat();
+    let value = [&[15, 1, b'k', 1, 16][..], &[0; 16], &string(&listpack), &[0x40, 200, 5, 5, 0]].concat();
+    let file = dump(&value);
+    let mut reader = Reader::new(&file[..]).unwrap();
+    let (mut entries, mut parts) = (0, 0);
+    while let Some((_, item)) = reader.next_item().unwrap() {
+        assert!(item.value.size() < 400_000, "{}", item.value.size());
+        entries += item.value.len();
+        parts += 1;
+    }
+    assert_eq!((entries, parts > 100), (ENTRIES, true));
+}
+
+#[test]
 fn kept_dumps_are_whole() {
     for (sample, version) in SAMPLES.iter().zip([9, 10, 12]) {
         assert_eq!(verify(*sample, sample.len() as u64), Ok(()));

@@ -208,16 +208,10 @@ fn nodes<R: BufRead>(input: &mut Input<R>, form: Node, left: &mut u64) -> Result
 }
 
 /// A string that holds a packed form.
-pub(super) fn packed<R: BufRead, T>(
-    input: &mut Input<R>,
-    read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
-) -> Result<T, Damage> {
+fn packed<R: BufRead, T>(input: &mut Input<R>, read: impl FnOnce(&[u8]) -> Result<T, Malformed>) -> Result<T, Damage> {
     let offset = input.offset();
     let bytes = input.string()?;
-    read(&bytes.0).map_err(|Malformed { at, what }| {
-        // Where the string is not packed by LZF, this is behind its length.
-        Damage { offset, key: None, what: format!("byte {at} of a packed value: {what}") }
-    })
+    read(&bytes.0).map_err(|malformed| malformed.in_file(offset))
 }
 
 const ODD: Malformed = Malformed { at: 0, what: "elements do not make up pairs" };
