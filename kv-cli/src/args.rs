@@ -129,6 +129,7 @@ struct Reach {
 #[derive(Parser, Debug)]
 #[command(
     name = "kv-cli export",
+    bin_name = "kv-cli export",
     about = "Writes all keys of a server to the standard output, with their values and expiries.",
     disable_help_flag = true,
     after_help = "The server may be kv-server or any Redis from 6.2 on. Others may write meanwhile: a key is as it was when\n\
@@ -142,7 +143,7 @@ struct ExportLine {
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
     /// One line of JSON an item, or MessagePack
-    #[arg(long, value_enum, default_value_t = FileFormat::Jsonl)]
+    #[arg(long, value_enum, value_name = "jsonl|msgpack", hide_possible_values = true, default_value_t = FileFormat::Jsonl)]
     format: FileFormat,
     /// Only keys that match the pattern, as in KEYS
     #[arg(long = "match", value_name = "PATTERN")]
@@ -155,6 +156,7 @@ struct ExportLine {
 #[derive(Parser, Debug)]
 #[command(
     name = "kv-cli import",
+    bin_name = "kv-cli import",
     about = "Writes the keys of a file to a server: a file of `kv-cli export`, or a dump.rdb of Redis.",
     disable_help_flag = true,
     after_help = "What kind of file it is shows in its first bytes. Keys that exist stay as they are, unless --replace.\n\

@@ -1,9 +1,14 @@
 //! kv-cli export and import as users run them, between our server and Redis, compared key by key over the wire.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use kv_core::resp::client::Value;
 use kv_tests::contents::{assert_same, contents};
 use kv_tests::moving::{Reached, cli};
-use kv_tests::process::Server;
+use kv_tests::process::{Server, program, run};
 use kv_tests::redis::Redis;
 use kv_tests::samples::{LATER, fill, must, noise};
 
@@ -272,4 +277,68 @@ fn big_values_move_in_parts() {
     }
     import(&target, &[], &file);
     assert_same(&contents(&mut target.client()), &contents(&mut source.client()));
+}
+
+/// Tells a thread that its work is over.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn keys_that_change_their_type_and_go_while_they_are_exported_are_no_error() {
+    let (source, target) = (ours(), ours());
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Also when an assertion fails: the writer would go on for ever.
+        let _ends = Ends(&ended);
+        scope.spawn(|| {
+            let mut client = source.client();
+            for round in (0..).take_while(|_| !ended.load(Ordering::Relaxed)) {
+                let key = format!("k{}", round % 97);
+                must(&mut client, &["DEL", &key]);
+                let elements: Vec<String> = (0..round % 301).map(|number| number.to_string()).collect();
+                for some in elements.chunks(2).filter(|some| some.len() == 2) {
+                    match round % 6 {
+                        0 => must(&mut client, &["RPUSH", &key, &some[0], &some[1]]),
+                        1 => must(&mut client, &["SADD", &key, &some[0], &some[1]]),
+                        2 => must(&mut client, &["HSET", &key, &some[0], &some[1]]),
+                        3 => must(&mut client, &["ZADD", &key, &some[0], &some[1]]),
+                        4 => must(&mut client, &["XADD", &key, "*", &some[0], &some[1]]),
+                        _ => must(&mut client, &["APPEND", &key, &some[0]]),
+                    };
+                }
+            }
+        });
+        for _ in 0..20 {
+            let file = export(&source, &[]);
+            must(&mut target.client(), &["FLUSHALL"]);
+            import(&target, &[], &file);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_goes_away_is_told_with_the_place() {
+    // A server of the test's own: it takes the beginning of an import, and hangs up.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port().to_string();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("kv-cli connects");
+        let mut requests = [0; 4096];
+        for reply in ["*2\r\n$1\r\n5\r\n$1\r\n0\r\n", "$0\r\n\r\n", ":0\r\n"] {
+            let _ = stream.read(&mut requests).expect("a request");
+            stream.write_all(reply.as_bytes()).expect("kv-cli reads");
+        }
+        let _ = stream.read(&mut requests);
+    });
+    let file = b"{\"key\":\"k\",\"value\":{\"string\":\"v\"}}\n";
+    let ran = run(program("kv-cli"), &["import", "-p", &port, "-"], file);
+    let told = String::from_utf8(ran.stderr).expect("text");
+    server.join().expect("the server of the test");
+    assert_eq!(ran.status.code(), Some(2), "{told}");
+    assert!(told.ends_with("the server closed the connection, at line 1 or behind it (key \"k\")\n"), "{told}");
 }

@@ -24,7 +24,7 @@ use kv_core::resp::number::parse_f64;
 use super::file::Writer;
 use super::item::{Bytes, Consumer, Entry, Field, Group, Id, Item, Pending, Scored, StreamPart, StreamState, Value};
 use super::progress::Progress;
-use super::wire::{Problem, Wire, error_text, number, time_of, unexpected};
+use super::wire::{Problem, Wire, error_text, info_field, number, text_of, time_of, unexpected};
 
 /// Keys that a SCAN is asked for, and the most of a round.
 const SCAN_KEYS: usize = 1000;
@@ -124,7 +124,7 @@ pub struct Exporter<'a, W> {
 /// The databases that have keys, with how many.
 pub fn databases(wire: &mut Wire) -> Result<Vec<(u32, u64)>, Problem> {
     let reply = wire.demand(&["INFO", "keyspace"])?;
-    let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
+    let text = text_of(&reply);
     let line = |line: &str| {
         let (name, figures) = line.split_once(':')?;
         let db = name.strip_prefix("db")?.parse().ok()?;
@@ -136,10 +136,8 @@ pub fn databases(wire: &mut Wire) -> Result<Vec<(u32, u64)>, Problem> {
 
 /// The server's name and version, as far as it tells them.
 pub fn server_name(wire: &mut Wire) -> Result<String, Problem> {
-    let reply = wire.ask(&["INFO", "server"])?;
-    let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    Ok(match (field("kv_version:"), field("redis_version:")) {
+    let text = wire.server_info()?;
+    Ok(match (info_field(&text, "kv_version"), info_field(&text, "redis_version")) {
         (Some(version), _) => format!("kv {version}"),
         (None, Some(version)) => format!("redis {version}"),
         (None, None) => "unknown".to_owned(),

@@ -91,6 +91,8 @@ pub struct Importer {
     settings: Settings,
     /// The server's clock at the beginning.
     now: u64,
+    /// Streams have counters since 7.0.
+    knows_counters: bool,
     db: u32,
     batch: Vec<(Place, Item)>,
     batch_bytes: usize,
@@ -106,10 +108,12 @@ pub struct Importer {
 impl Importer {
     pub fn new(mut wire: Wire, settings: Settings) -> Result<Importer, Problem> {
         let now = wire.time_ms()?;
+        let knows_counters = wire.redis_version()?.is_none_or(|major| major >= 7);
         Ok(Importer {
             wire,
             settings,
             now,
+            knows_counters,
             db: 0,
             batch: Vec::new(),
             batch_bytes: 0,
@@ -311,10 +315,10 @@ impl Importer {
         }
         if let Some(StreamState { last_id, entries_added, max_deleted_id }) = part.state {
             let mut words = vec![last_id.to_string()];
-            if let Some(count) = entries_added {
+            if let Some(count) = entries_added.filter(|_| self.knows_counters) {
                 words.extend(["ENTRIESADDED".to_owned(), count.to_string()]);
             }
-            if let Some(id) = max_deleted_id {
+            if let Some(id) = max_deleted_id.filter(|_| self.knows_counters) {
                 words.extend(["MAXDELETEDID".to_owned(), id.to_string()]);
             }
             self.command(place, item, "XSETID", words.iter().map(|word| word.as_bytes()));
@@ -329,7 +333,8 @@ impl Importer {
         let name = &group.name.0[..];
         let key = &item.key.0[..];
         if let Some(last_id) = group.last_id {
-            let (last_id, read) = (last_id.to_string(), group.entries_read.map(|count| count.to_string()));
+            let (last_id, read) = (last_id.to_string(), group.entries_read.filter(|_| self.knows_counters));
+            let read = read.map(|count| count.to_string());
             let mut request = vec![b"XGROUP", &b"CREATE"[..], key, name, last_id.as_bytes()];
             request.extend(read.iter().flat_map(|count| [&b"ENTRIESREAD"[..], count.as_bytes()]));
             self.push(place, item, Check::NoError, &request);

@@ -36,6 +36,11 @@ impl From<Lost> for Problem {
     }
 }
 
+/// The text of a reply, empty for those that have none.
+pub fn text_of(reply: &Value) -> String {
+    String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned()
+}
+
 /// An error reply in the server's words.
 pub fn error_text(value: &Value) -> Option<String> {
     match value {
@@ -103,11 +108,28 @@ impl Wire {
         }
     }
 
+    /// What INFO tells of the server; empty where it may not be asked.
+    pub fn server_info(&mut self) -> Result<String, Problem> {
+        let reply = self.ask(&["INFO", "server"])?;
+        Ok(if reply.is_error() { String::new() } else { text_of(&reply) })
+    }
+
+    /// The first number of the version of Redis that the server is, or says it is like.
+    pub fn redis_version(&mut self) -> Result<Option<u32>, Problem> {
+        let text = self.server_info()?;
+        Ok(info_field(&text, "redis_version").and_then(|version| version.split('.').next()?.parse().ok()))
+    }
+
     /// The server's clock, in milliseconds of Unix time.
     pub fn time_ms(&mut self) -> Result<u64, Problem> {
         let reply = self.demand(&["TIME"])?;
         time_of(&reply).ok_or_else(|| unexpected("TIME", &reply))
     }
+}
+
+/// A field of INFO's reply.
+pub fn info_field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// The moment in a reply to TIME.
