@@ -106,8 +106,10 @@ fn too_short(result: &RunResult) -> Option<Doubt> {
 fn behind(result: &RunResult) -> Option<Doubt> {
     let rate = result.rate?;
     if result.unsent > 0 {
-        let text =
-            format!("{} requests that were due could not be sent: the server is slower than the rate", result.unsent);
+        let text = format!(
+            "{} requests that were due could not be sent: the server, or this machine, is slower than the rate",
+            result.unsent
+        );
         return Some(Doubt::new("rate_not_reached", text));
     }
     let timed: Vec<f64> = result.timeline.iter().filter(|second| !second.partial).map(|second| second.rps).collect();

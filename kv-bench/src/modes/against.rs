@@ -69,7 +69,7 @@ pub fn run(
         servers.iter().try_for_each(|server| report.preload(server, load))?;
     }
     for load in loads {
-        let comparison = compare(servers, load, rounds, &mut |server, load| report.run(server, load))?;
+        let comparison = compare(servers, load, rounds, &mut |server, load| report.run_part(server, load))?;
         tell(&comparison, &mut report);
     }
     report.finish()
@@ -135,10 +135,6 @@ impl Comparison {
             doubts,
             runs,
         }
-    }
-
-    pub fn is_clean(&self) -> bool {
-        self.runs.iter().all(|(a, b)| a.is_clean() && b.is_clean())
     }
 }
 

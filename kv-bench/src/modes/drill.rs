@@ -314,20 +314,30 @@ impl Found {
     fn read(client: &mut Client, name: &str) -> Result<Found> {
         let mut found = Found::default();
         let number = |value: &Value, foreign: &mut bool| match value.bytes() {
-            None => None,
+            // An error is neither a number nor nothing.
+            None => {
+                *foreign |= !matches!(value, Value::Nil);
+                None
+            }
             Some(bytes) => {
                 let number = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<u64>().ok());
                 *foreign |= number.is_none();
                 number
             }
         };
-        for slot in 0..SLOTS {
-            let value = client.must(&["GET", &format!("{name}:{slot}")])?;
+        // One round trip for all of it.
+        let mut requests = Vec::new();
+        (0..SLOTS).for_each(|slot| encode_request(&mut requests, &["GET", &format!("{name}:{slot}")]));
+        encode_request(&mut requests, &["GET", &format!("{name}:count")]);
+        encode_request(&mut requests, &["LRANGE", &format!("{name}:list"), "0", "-1"]);
+        client.send(&requests)?;
+        for _ in 0..SLOTS {
+            let value = client.wait()?;
             found.slots.push(number(&value, &mut found.foreign));
         }
-        let count = client.must(&["GET", &format!("{name}:count")])?;
+        let count = client.wait()?;
         found.count = number(&count, &mut found.foreign).unwrap_or(0);
-        match client.must(&["LRANGE", &format!("{name}:list"), "0", "-1"])? {
+        match client.wait()? {
             Value::Array(items) => {
                 for item in &items {
                     found.list.extend(number(item, &mut found.foreign));

@@ -139,7 +139,7 @@ pub fn run(
     for load in loads {
         let time = load.limit.time.unwrap_or(STEP);
         let step = Load { limit: Limit { requests: None, time: Some(time) }, ..load.clone() };
-        let result = search(&step, objective, arrivals, &mut |load| report.run(server, load))?;
+        let result = search(&step, objective, arrivals, &mut |load| report.run_part(server, load))?;
         tell(&result, &mut report);
     }
     report.finish()

@@ -82,17 +82,22 @@ impl Scale {
 
     /// The ends of an axis that shows these values.
     fn range(self, values: impl Iterator<Item = f64>) -> (f64, f64) {
-        let finite = values.filter(|value| value.is_finite());
-        // What has no place on a logarithmic axis does not stretch it.
-        let shown = finite.filter(|value| self != Scale::Log || *value > 0.0);
-        let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        // What has no place on an axis does not stretch it; the slowest of all, p100, is put at the end.
+        let has_place = |value: &f64| match self {
+            Scale::Linear => value.is_finite(),
+            Scale::Log => value.is_finite() && *value > 0.0,
+            Scale::Nines => *value < 100.0,
+        };
+        let (low, high) = values
+            .filter(has_place)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             return (if self == Scale::Log { 0.1 } else { 0.0 }, 1.0);
         }
         match self {
             Scale::Linear => (0.0, if high > 0.0 { high * 1.05 } else { 1.0 }),
             Scale::Log => (low / 1.2, (high * 1.2).max(low * 2.0)),
-            Scale::Nines => (0.0, high.min(99.99999)),
+            Scale::Nines => (0.0, high),
         }
     }
 
@@ -133,7 +138,6 @@ pub fn short(value: f64) -> String {
         1_000_000.0.. => format!("{}M", cut((value / 1e4).round() / 100.0)),
         10_000.0.. => format!("{}k", cut((value / 100.0).round() / 10.0)),
         100.0.. => cut((value * 10.0).round() / 10.0),
-        _ if value > 99.0 => cut(value),
         _ => cut(value),
     }
 }

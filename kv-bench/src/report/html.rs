@@ -21,7 +21,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.
 code { font: 13px ui-monospace, monospace; } pre { background: var(--card); padding: .6rem .8rem; overflow-x: auto; border-radius: 6px; white-space: pre-wrap; }
 .tiles { display: flex; flex-wrap: wrap; gap: .7rem; margin: .8rem 0; } .tile { background: var(--card); border-radius: 8px; padding: .5rem .9rem; }
 .tile b { display: block; font-size: 1.25rem; } .tile span { color: var(--soft); font-size: .82rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 1rem; } svg { width: 100%; height: auto; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(480px, 1fr)); gap: 1rem; } svg { width: 100%; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0; } th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--grid); }
 th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 500; }
 .doubts { border-left: 3px solid var(--warn); padding-left: .8rem; margin: .8rem 0; } .doubts p { margin: .15rem 0; }
@@ -107,13 +107,14 @@ fn run_section(run: &RunResult) -> String {
         None => "closed loop".to_owned(),
     };
     let mut text = format!(
-        "<h2>{}</h2>\n<div class=\"soft\">{} at {}, {kind}; {} connections, pipeline {}, {} threads; {} requests in {:.2} s</div>\n",
+        "<h2>{}</h2>\n<div class=\"soft\">{} at {}, {kind}; {} connections, pipeline {}, {} thread{}; {} requests in {:.2} s</div>\n",
         escape(&run.test),
         escape(run.server.name.as_deref().unwrap_or("server")),
         escape(&run.server.address),
         run.connections,
         run.pipeline,
         run.threads,
+        if run.threads == 1 { "" } else { "s" },
         run.requests,
         run.seconds
     );

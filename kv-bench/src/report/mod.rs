@@ -128,7 +128,16 @@ impl Report {
         if let Some(problem) = lost {
             return Err(problem).context("--hlog");
         }
-        Ok(RunResult::new(server, load, &outcome, timeline))
+        let result = RunResult::new(server, load, &outcome, timeline);
+        self.clean &= result.is_clean();
+        Ok(result)
+    }
+
+    /// The same for a run that is told as a part of something else: what went wrong in it must be seen all the same.
+    pub fn run_part(&mut self, server: &Server, load: &Load) -> Result<RunResult> {
+        let result = self.run(server, load)?;
+        warn(&result);
+        Ok(result)
     }
 
     /// Writes every key once, with a bar.
@@ -154,13 +163,12 @@ impl Report {
             Style::Json => json(result),
         };
         self.any_result = true;
-        self.clean &= result.is_clean();
         if self.html.is_some() {
             self.kept.runs.push(result.clone());
         }
         self.print(&text);
         if self.style != Style::Full {
-            text::warnings(result).iter().for_each(|warning| eprintln!("kv-bench: {}: {warning}", result.test));
+            warn(result);
         }
     }
 
@@ -178,7 +186,6 @@ impl Report {
 
     /// A comparison has ended, which its caller tells.
     pub fn keep_comparison(&mut self, comparison: &Comparison) {
-        self.clean &= comparison.is_clean();
         self.kept.comparisons.push(comparison.clone());
     }
 
@@ -197,6 +204,11 @@ impl Report {
         }
         Ok(self.clean)
     }
+}
+
+/// What was wrong with a run, where results do not tell it.
+fn warn(result: &RunResult) {
+    text::warnings(result).iter().for_each(|warning| eprintln!("kv-bench: {}: {warning}", result.test));
 }
 
 /// Something as one line of JSON.

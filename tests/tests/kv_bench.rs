@@ -1,0 +1,62 @@
+//! kv-bench against the real kv-server: every way of loading it, and what it says of the server.
+
+use std::process::Output;
+
+use kv_core::resp::client::Value;
+use kv_tests::process::{Server, program, run};
+use serde_json::Value as Json;
+
+fn bench(server: &Server, args: &str) -> Output {
+    let port = server.address().port().to_string();
+    let args: Vec<&str> = ["-p", &port, "--json"].into_iter().chain(args.split_whitespace()).collect();
+    run(program("kv-bench"), &args, b"")
+}
+
+fn result(server: &Server, args: &str) -> Json {
+    let output = bench(server, args);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args}: {text}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|problem| panic!("{args}: {problem}"))
+}
+
+#[test]
+fn an_open_loop_verifies_what_it_reads_and_tells_what_it_cost_the_server() {
+    let server = Server::start(&["--shards", "2"]);
+    let args = "--mix get:50,set:50 -r 2000 --preload --verify -d 32-200 -c 4 -P 8 --rate 20k -n 4000";
+    let result = result(&server, args);
+    assert_eq!((&result["requests"], &result["mode"], &result["errors"]), (&4000.into(), &"open".into(), &0.into()));
+    assert_eq!(result["verified"]["wrong"], 0);
+    assert_eq!(result["verified"]["checked"], result["classes"][0]["requests"]);
+    assert!(result["server"]["name"].as_str().is_some_and(|name| name.starts_with("kv ")), "{}", result["server"]);
+    assert!(result["server"]["cpu_us_per_op"].as_f64().is_some_and(|cpu| cpu > 0.0), "{}", result["server"]);
+    assert_eq!(result["server"]["keys"], 2000);
+    assert!(matches!(server.client().ask(&["DBSIZE"]), Value::Int(2000)));
+}
+
+#[test]
+fn every_workload_runs_in_both_protocols() {
+    let server = Server::start(&["--shards", "2"]);
+    for args in ["", "-3"] {
+        for letter in ["a", "b", "c", "d", "e", "f"] {
+            let result = result(&server, &format!("{args} --ycsb {letter} -r 300 --preload -n 300 -c 3 -P 2 --seed 7"));
+            // What follows upon a read, in F, comes on top.
+            let requests = result["requests"].as_u64().unwrap();
+            assert!(if letter == "f" { requests > 300 } else { requests == 300 }, "{letter}: {requests}");
+            assert_eq!(result["errors"], 0, "{letter}: {}", result["first_error"]);
+            assert_eq!(result["misses"], 0, "{letter}: what is read was written");
+        }
+        server.client().ask(&["FLUSHALL"]);
+        let cache = result(&server, &format!("{args} --cache-aside -r 50 --ttl 1000 -n 1000 -c 1"));
+        assert_eq!((&cache["misses"], &cache["classes"][1]["requests"]), (&50.into(), &50.into()), "{cache}");
+        server.client().ask(&["FLUSHALL"]);
+    }
+}
+
+#[test]
+fn two_servers_are_compared_in_rounds() {
+    let (one, two) = (Server::start(&["--shards", "1"]), Server::start(&["--shards", "2"]));
+    let result = result(&one, &format!("--against {} --rounds 2 -t set -r 100 -n 500 -c 2", two.address()));
+    assert_eq!((&result["test"], &result["rounds"]), (&"SET".into(), &2.into()));
+    let names: Vec<&str> = result["metrics"].as_array().unwrap().iter().filter_map(|m| m["name"].as_str()).collect();
+    assert_eq!(names, ["requests/s", "p50 ms", "p99 ms", "p99.9 ms", "server us/op"]);
+}
