@@ -25,6 +25,7 @@ fn run() -> Result<u8, Box<dyn std::error::Error>> {
         if path == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) }
     };
     match parse_args(std::env::args().skip(1), &mut read_file)? {
+        Start::Print(text) => std::io::stdout().write_all(&text)?,
         Start::Help => print!("{}", help_text()),
         Start::Version => println!("kv-server {}", env!("CARGO_PKG_VERSION")),
         Start::Check { dir, repair } => return Ok(check_data(&dir, repair)?),

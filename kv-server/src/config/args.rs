@@ -3,7 +3,11 @@
 //! ```text
 //! kv-server [FILE] [-] [--NAME VALUE [VALUE ...]] ... [-]
 //! kv-server check DIR [--repair]
+//! kv-server completions SHELL
+//! kv-server man
 //! ```
+//!
+//! A file that bears one of these words as its name is written `./check`.
 //!
 //! `-` is standard input. The file is read first, then standard input, then the options; later beats earlier. An option
 //! is a line of the file with dashes before it, so it takes as many values as follow until the next `--`. Details that
@@ -16,7 +20,7 @@
 use std::path::PathBuf;
 
 use super::file::{ReadFile, Reader, split};
-use super::{Config, StartError};
+use super::{Config, StartError, pages};
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub enum Start {
         dir: PathBuf,
         repair: bool,
     },
+    /// Completions or the manual.
+    Print(Vec<u8>),
     Help,
     Version,
 }
@@ -43,6 +49,16 @@ pub fn parse_args(args: impl Iterator<Item = String>, read_file: &mut ReadFile) 
     match args.first().map(String::as_str) {
         Some("-h") => return Ok(Start::Help),
         Some("-v") => return Ok(Start::Version),
+        _ => {}
+    }
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["man"] => return Ok(Start::Print(pages::manual())),
+        ["completions", shell] => {
+            let script = pages::completions(shell);
+            let problem = || StartError::other("completions are there for bash, zsh, fish, elvish and powershell");
+            return script.map(Start::Print).ok_or_else(problem);
+        }
+        ["completions"] => return Err(StartError::other("write 'kv-server completions bash', or another shell")),
         _ => {}
     }
     if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "check") {

@@ -8,6 +8,7 @@ use super::{Change, ROWS, Row, Section};
 const HELP_HEAD: &str = "\
 Usage: kv-server [FILE] [-] [--OPTION VALUE [VALUE ...]] ...
        kv-server check DIR [--repair]
+       kv-server completions SHELL | man
 
 FILE is a configuration file with a line `option value ...` each; `-` reads such lines from
 standard input. Options of the command line have the same names and beat the file's.

@@ -19,6 +19,7 @@ mod durability;
 mod error;
 mod file;
 mod output_limits;
+mod pages;
 mod redis_names;
 mod rewrite;
 mod row;
