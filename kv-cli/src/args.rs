@@ -2,6 +2,8 @@
 //!
 //! `-h` is the host, as in redis-cli, so help is `--help` only. A `-u` URI fills in what no option of its own says.
 
+mod uri;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{IsTerminal, Read};
@@ -9,10 +11,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser};
+use clap::{ArgAction, Args, CommandFactory, Parser};
 use kv_core::resp::line;
 
+use self::uri::Uri;
 use crate::format::{Format, Style};
+use crate::modes::keys::{Measure, Walk};
+use crate::modes::latency::Latency;
+use crate::modes::{Mode, Pace};
 use crate::transfer::Transfer;
 use crate::transfer::file::Format as FileFormat;
 use crate::transfer::import::Settings;
@@ -28,11 +34,14 @@ const DEFAULT_PORT: u16 = 6379;
     disable_help_flag = true,
     disable_version_flag = true,
     after_help = "Without a command: a prompt, or commands from the standard input, one a line.\n\
-                  Two words are modes of kv-cli instead of commands; the server has none of these names:\n\
+                  Some words are modes of kv-cli instead of commands; the server has none of these names:\n\
+                  \x20 kv-cli top [options]              a full screen of what the server does (kv-cli top --help)\n\
                   \x20 kv-cli export [options] > FILE    all keys into a file (kv-cli export --help)\n\
                   \x20 kv-cli import [options] FILE      back into a server; also a dump.rdb (kv-cli import --help)\n\
+                  \x20 kv-cli completions SHELL          completions of this command line: bash, zsh, fish ...\n\
+                  \x20 kv-cli man                        the manual page\n\
                   Exit status: 0; 1 if a reply was an error; 2 for wrong options or no connection.\n\
-                  The password may also stand in KVCLI_AUTH or REDISCLI_AUTH."
+                  The password may also stand in KVCLI_AUTH or REDISCLI_AUTH. NO_COLOR switches colours off."
 )]
 struct CommandLine {
     /// Prints this help
@@ -49,12 +58,12 @@ struct CommandLine {
     /// Speaks RESP3
     #[arg(short = '3')]
     resp3: bool,
-    /// Sends the command so often; -1: for ever
-    #[arg(short, value_name = "TIMES", default_value_t = 1, allow_negative_numbers = true, hide_default_value = true)]
-    repeat: i64,
+    /// Sends the command so often, or shows so many lines of a mode; -1: for ever
+    #[arg(short, value_name = "TIMES", allow_negative_numbers = true)]
+    repeat: Option<i64>,
     /// Seconds between two of them (0.1 is possible)
-    #[arg(short, value_name = "SECONDS", default_value_t = 0.0, hide_default_value = true)]
-    interval: f64,
+    #[arg(short, value_name = "SECONDS")]
+    interval: Option<f64>,
     /// The last argument comes from the standard input
     #[arg(short = 'x', conflicts_with = "stdin_tag")]
     stdin_last: bool,
@@ -91,9 +100,99 @@ struct CommandLine {
     /// Shows out-of-band messages of RESP3: yes or no [default: yes on a terminal]
     #[arg(long, value_name = "yes|no", value_parser = ["yes", "no", "y", "n"])]
     show_pushes: Option<String>,
+    /// Sends EVAL with the script in a file: kv-cli --eval FILE KEY ... , ARGUMENT ...
+    #[arg(long, value_name = "FILE", help_heading = "Modes", group = "mode")]
+    eval: Option<PathBuf>,
+    #[command(flatten)]
+    modes: ModeOptions,
     /// The command and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// What is done instead of sending commands.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Modes")]
+struct ModeOptions {
+    /// A line of figures every second, or every -i
+    #[arg(long, group = "mode")]
+    stat: bool,
+    /// Round trips of PING, until Ctrl-C; with --raw, --csv, --json or in a pipe for one second, or for -i
+    #[arg(long, group = "mode")]
+    latency: bool,
+    /// The same, a line every 15 seconds, or every -i
+    #[arg(long, group = "mode")]
+    latency_history: bool,
+    /// The same as a spectrum, a line every second, or every -i
+    #[arg(long, group = "mode")]
+    latency_dist: bool,
+    /// How long this machine itself lets a busy process wait; no server is asked
+    #[arg(long, value_name = "SECONDS", group = "mode", value_parser = positive_seconds)]
+    intrinsic_latency: Option<f64>,
+    /// The keys with the most elements of each type
+    #[arg(long, group = "mode")]
+    bigkeys: bool,
+    /// The keys that take the most memory, of each type
+    #[arg(long, group = "mode")]
+    memkeys: bool,
+    /// The same; elements of a collection that are looked at, 0 for all [default: the server's]
+    #[arg(long, value_name = "NUMBER", group = "mode")]
+    memkeys_samples: Option<u64>,
+    /// The keys used most often (the server's maxmemory-policy must be an LFU)
+    #[arg(long, group = "mode")]
+    hotkeys: bool,
+    /// All keys, by SCAN
+    #[arg(long, group = "mode")]
+    scan: bool,
+    /// Only keys that match, with --scan, --bigkeys, --memkeys and --hotkeys
+    #[arg(long, value_name = "PATTERN", requires = "mode", conflicts_with = "quoted_pattern")]
+    pattern: Option<OsString>,
+    /// The same as a quoted string
+    #[arg(long, value_name = "PATTERN", requires = "mode")]
+    quoted_pattern: Option<OsString>,
+    /// Keys that each SCAN is asked for [default: 1000]
+    #[arg(long, value_name = "KEYS", requires = "mode", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Sends what the standard input has, which is protocol already, and counts replies and errors
+    #[arg(long, group = "mode")]
+    pipe: bool,
+    /// Seconds without a reply after which --pipe gives up; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, requires = "pipe", hide_default_value = true)]
+    pipe_timeout: f64,
+    /// All commands that the server gets, as MONITOR shows them
+    #[arg(long, group = "mode")]
+    monitor: bool,
+}
+
+/// `kv-cli top`
+#[derive(Parser, Debug)]
+#[command(
+    name = "kv-cli top",
+    bin_name = "kv-cli top",
+    about = "A full screen of what a server does: requests, latencies, memory, shards, commands, clients, slow log.",
+    disable_help_flag = true,
+    after_help = "Works with any Redis server; what it does not tell is left out. Keys: q ends, p pauses, + and - change the\n\
+                  interval, c and s show clients or the slow log alone, ? tells the keys.\n\
+                  Figures are of the last interval. Latencies are round trips of kv-cli's own PING; times of commands are\n\
+                  the server's."
+)]
+struct TopLine {
+    /// Prints this help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Seconds between two looks
+    #[arg(short, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive_seconds)]
+    interval: f64,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// `kv-cli completions`
+#[derive(Parser, Debug)]
+#[command(name = "kv-cli completions", bin_name = "kv-cli completions", about = "Prints completions for a shell.")]
+struct CompletionsLine {
+    /// bash, zsh, fish, elvish or powershell
+    shell: clap_complete::Shell,
 }
 
 /// How the server is reached: the same for commands, for a prompt and behind the words `export` and `import`.
@@ -117,12 +216,18 @@ struct Reach {
     /// User, with the password of -a
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// Asks for the password at the terminal
+    #[arg(long, conflicts_with = "password")]
+    askpass: bool,
     /// Says nothing about a password on the command line
     #[arg(long)]
     no_auth_warning: bool,
     /// Number of the database
     #[arg(short = 'n', value_name = "DB")]
     db: Option<u32>,
+    /// Seconds that connecting may take [default: the system's]
+    #[arg(short = 't', value_name = "SECONDS", value_parser = positive_seconds)]
+    timeout: Option<f64>,
 }
 
 /// `kv-cli export`
@@ -199,6 +304,8 @@ pub struct Target {
     pub db: u32,
     /// Asks for RESP3; connections begin in RESP2.
     pub resp3: bool,
+    /// How long connecting may take; none: as long as the system tries.
+    pub timeout: Option<Duration>,
 }
 
 impl fmt::Display for Address {
@@ -220,10 +327,19 @@ pub struct Options {
     pub repeat: Option<u64>,
     pub interval: Duration,
     pub show_pushes: bool,
-    /// Empty: commands come from a prompt or the standard input.
-    pub command: Vec<Vec<u8>>,
-    /// Keys are exported or imported instead of sending commands.
-    pub transfer: Option<Transfer>,
+    pub task: Task,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub enum Task {
+    Command(Vec<Vec<u8>>),
+    /// Commands come from a terminal or the standard input.
+    Prompt,
+    Mode(Mode),
+    Transfer(Transfer),
+    /// Only a text is printed.
+    Print(Vec<u8>),
 }
 
 impl Options {
@@ -238,13 +354,12 @@ impl Options {
             return Err(format!("unknown option {} (see --help)", option.display()));
         }
         let mut reach = std::mem::take(&mut line.reach);
-        let mode = Mode::of(&line.command).unwrap_or_else(|error| error.exit());
-        if let Some(mode) = &mode {
+        let word = Word::of(&line.command).unwrap_or_else(|error| error.exit());
+        if let Some(word) = &word {
             if let Some(option) = line.of_commands_alone() {
-                return Err(format!("{option} is for commands, not for export and import"));
+                return Err(format!("{option} is for commands, not for {}", word.name()));
             }
-            line.command.clear();
-            reach = mode.reach().clone().or(reach);
+            reach = word.reach().cloned().unwrap_or_default().or(reach);
         }
         let style = if line.csv {
             Style::Csv
@@ -258,37 +373,27 @@ impl Options {
             Style::Typed
         };
         let resp3 = line.resp3 || (matches!(style, Style::Json | Style::QuotedJson) && !line.resp2);
-        let interval = Duration::try_from_secs_f64(line.interval).map_err(|_| "-i: not a span of time".to_owned())?;
-        let mut format = Format::new(style);
-        if let Some(delimiter) = line.delimiter {
-            format.delimiter = unescape_option("-d", &delimiter)?;
+        let interval = line.interval.map(Duration::try_from_secs_f64).transpose();
+        let interval = interval.map_err(|_| "-i: not a span of time".to_owned())?;
+        let mut format = Format { colours: environment.terminal && environment.colours, ..Format::new(style) };
+        if let Some(delimiter) = &line.delimiter {
+            format.delimiter = unescape_option("-d", delimiter)?;
         }
-        if let Some(end) = line.end {
-            format.end = unescape_option("-D", &end)?;
+        if let Some(end) = &line.end {
+            format.end = unescape_option("-D", end)?;
         }
-        let mut command: Vec<Vec<u8>> = line.command.into_iter().map(OsString::into_vec).collect();
-        if line.quoted_input {
-            command = command.into_iter().map(unquote_argument).collect::<Result<_, _>>()?;
-        }
-        if line.stdin_last {
-            command.push(read_standard_input()?);
-        } else if let Some(tag) = line.stdin_tag {
-            let place = command.iter_mut().find(|arg| **arg == *tag.as_bytes());
-            *place.ok_or_else(|| format!("-X: no argument reads '{tag}'"))? = read_standard_input()?;
-        }
+        let show_pushes = match &line.show_pushes {
+            Some(answer) => answer.starts_with('y'),
+            None => environment.terminal,
+        };
         let (target, db) = reach.target(resp3, environment)?;
-        Ok(Options {
-            target,
-            format,
-            repeat: u64::try_from(line.repeat).ok(),
-            interval,
-            show_pushes: match line.show_pushes {
-                Some(answer) => answer.starts_with('y'),
-                None => environment.terminal,
-            },
-            command,
-            transfer: mode.map(|mode| mode.transfer(db)),
-        })
+        let pace = Pace { interval, lines: line.repeat.and_then(|times| u64::try_from(times).ok()) };
+        let repeat = u64::try_from(line.repeat.unwrap_or(1)).ok();
+        let task = match word {
+            Some(word) => word.task(db),
+            None => line.task(&format, pace)?,
+        };
+        Ok(Options { target, format, repeat, interval: interval.unwrap_or_default(), show_pushes, task })
     }
 }
 
@@ -298,8 +403,8 @@ impl CommandLine {
         let given = [
             (self.resp2, "-2"),
             (self.resp3, "-3"),
-            (self.repeat != 1, "-r"),
-            (self.interval != 0.0, "-i"),
+            (self.repeat.is_some(), "-r"),
+            (self.interval.is_some(), "-i"),
             (self.stdin_last, "-x"),
             (self.stdin_tag.is_some(), "-X"),
             (self.delimiter.is_some(), "-d"),
@@ -311,44 +416,213 @@ impl CommandLine {
             (self.quoted_json, "--quoted-json"),
             (self.quoted_input, "--quoted-input"),
             (self.show_pushes.is_some(), "--show-pushes"),
+            (self.eval.is_some(), "--eval"),
+            (self.modes.is_given(), "an option of a mode"),
         ];
         given.into_iter().find_map(|(given, option)| given.then_some(option))
     }
+
+    fn task(self, format: &Format, pace: Pace) -> Result<Task, String> {
+        let mut command: Vec<Vec<u8>> = self.command.into_iter().map(OsString::into_vec).collect();
+        let styled = self.raw || self.no_raw || self.csv || self.json || self.quoted_json;
+        if self.modes.is_given() {
+            let foreign = [
+                (self.stdin_last, "-x"),
+                (self.stdin_tag.is_some(), "-X"),
+                (self.quoted_input, "--quoted-input"),
+                (pace.lines.is_some() && !self.modes.has_lines(), "-r"),
+                (pace.interval.is_some() && !self.modes.has_interval(), "-i"),
+                (styled && !self.modes.has_style(), "a style of replies"),
+            ];
+            if let Some((_, option)) = foreign.into_iter().find(|(given, _)| *given) {
+                return Err(format!("{option} has no meaning for this mode"));
+            }
+            return match command.first() {
+                Some(word) => Err(format!("'{}': a mode takes no command", word.escape_ascii())),
+                None if self.modes.monitor => Ok(Task::Command(vec![b"MONITOR".to_vec()])),
+                None => self.modes.mode(format, pace).map(Task::Mode),
+            };
+        }
+        if self.quoted_input {
+            command = command.into_iter().map(unquote_argument).collect::<Result<_, _>>()?;
+        }
+        if let Some(path) = self.eval {
+            let script = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            command = eval_request(script, command);
+        }
+        if self.stdin_last {
+            command.push(read_standard_input()?);
+        } else if let Some(tag) = self.stdin_tag {
+            let place = command.iter_mut().find(|arg| **arg == *tag.as_bytes());
+            *place.ok_or_else(|| format!("-X: no argument reads '{tag}'"))? = read_standard_input()?;
+        }
+        Ok(if command.is_empty() { Task::Prompt } else { Task::Command(command) })
+    }
 }
 
-/// What stands in the place of a command.
-enum Mode {
+impl ModeOptions {
+    fn is_given(&self) -> bool {
+        self.stat
+            || self.latency
+            || self.latency_history
+            || self.latency_dist
+            || self.intrinsic_latency.is_some()
+            || self.measure().is_some()
+            || self.scan
+            || self.pipe
+            || self.monitor
+    }
+
+    fn has_lines(&self) -> bool {
+        self.stat || self.latency_history || self.latency_dist
+    }
+
+    fn has_interval(&self) -> bool {
+        self.has_lines() || self.latency || self.is_walk()
+    }
+
+    fn has_style(&self) -> bool {
+        self.latency || self.scan || self.monitor
+    }
+
+    fn is_walk(&self) -> bool {
+        self.scan || self.measure().is_some()
+    }
+
+    fn measure(&self) -> Option<Measure> {
+        if self.bigkeys {
+            Some(Measure::Length)
+        } else if self.memkeys || self.memkeys_samples.is_some() {
+            Some(Measure::Memory { samples: self.memkeys_samples })
+        } else if self.hotkeys {
+            Some(Measure::Frequency)
+        } else {
+            None
+        }
+    }
+
+    /// The mode that one of the options names. (MONITOR is a command.)
+    fn mode(self, format: &Format, pace: Pace) -> Result<Mode, String> {
+        if !self.is_walk() && (self.pattern.is_some() || self.quoted_pattern.is_some() || self.count.is_some()) {
+            return Err("--pattern and --count are for modes that walk over keys".to_owned());
+        }
+        if let Some(seconds) = self.intrinsic_latency {
+            return Ok(Mode::Intrinsic(Duration::from_secs_f64(seconds)));
+        }
+        if self.latency || self.latency_history || self.latency_dist {
+            let kind = match (self.latency_history, self.latency_dist) {
+                (true, _) => Latency::History,
+                (_, true) => Latency::Spectrum,
+                _ if format.style == Style::Typed => Latency::Live,
+                _ => Latency::Once,
+            };
+            return Ok(Mode::Latency(kind, pace));
+        }
+        if self.pipe {
+            let timeout =
+                Duration::try_from_secs_f64(self.pipe_timeout).map_err(|_| "--pipe-timeout: no span of time")?;
+            return Ok(Mode::Pipe { patience: Some(timeout).filter(|timeout| !timeout.is_zero()) });
+        }
+        if self.stat {
+            return Ok(Mode::Stat(pace));
+        }
+        let measure = self.measure();
+        let pattern = match (self.pattern, self.quoted_pattern) {
+            (Some(plain), _) => Some(plain.into_vec()),
+            (None, quoted) => quoted.map(|quoted| unquote_argument(quoted.into_vec())).transpose()?,
+        };
+        let walk = Walk { pattern, count: self.count, pause: pace.interval };
+        Ok(match measure {
+            Some(measure) => Mode::Measure(measure, walk),
+            None => Mode::Scan(walk),
+        })
+    }
+}
+
+/// `EVAL script numkeys key ... argument ...`, of the words on both sides of a comma.
+fn eval_request(script: Vec<u8>, words: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let comma = words.iter().position(|word| word == b",");
+    let keys = comma.unwrap_or(words.len());
+    let mut request = vec![b"EVAL".to_vec(), script, keys.to_string().into_bytes()];
+    request.extend(words.into_iter().enumerate().filter(|(at, _)| Some(*at) != comma).map(|(_, word)| word));
+    request
+}
+
+/// A word that stands in the place of a command.
+enum Word {
     Export(ExportLine),
     Import(ImportLine),
+    Top(TopLine),
+    Completions(CompletionsLine),
+    Man,
 }
 
-impl Mode {
-    fn of(command: &[OsString]) -> Result<Option<Mode>, clap::Error> {
+impl Word {
+    fn of(command: &[OsString]) -> Result<Option<Word>, clap::Error> {
         Ok(match command.first().and_then(|word| word.to_str()) {
-            Some("export") => Some(Mode::Export(ExportLine::try_parse_from(command)?)),
-            Some("import") => Some(Mode::Import(ImportLine::try_parse_from(command)?)),
+            Some("export") => Some(Word::Export(ExportLine::try_parse_from(command)?)),
+            Some("import") => Some(Word::Import(ImportLine::try_parse_from(command)?)),
+            Some("top") => Some(Word::Top(TopLine::try_parse_from(command)?)),
+            Some("completions") => Some(Word::Completions(CompletionsLine::try_parse_from(command)?)),
+            Some("man") if command.len() == 1 => Some(Word::Man),
             _ => None,
         })
     }
 
-    fn reach(&self) -> &Reach {
+    fn name(&self) -> &'static str {
         match self {
-            Mode::Export(line) => &line.reach,
-            Mode::Import(line) => &line.reach,
+            Word::Export(_) | Word::Import(_) => "export and import",
+            Word::Top(_) => "top",
+            Word::Completions(_) => "completions",
+            Word::Man => "man",
         }
     }
 
-    fn transfer(self, db: Option<u32>) -> Transfer {
+    fn reach(&self) -> Option<&Reach> {
         match self {
-            Mode::Export(ExportLine { format, pattern, .. }) => {
-                Transfer::Export { format, pattern: pattern.map(OsString::into_vec), db }
+            Word::Export(line) => Some(&line.reach),
+            Word::Import(line) => Some(&line.reach),
+            Word::Top(line) => Some(&line.reach),
+            Word::Completions(_) | Word::Man => None,
+        }
+    }
+
+    fn task(self, db: Option<u32>) -> Task {
+        match self {
+            Word::Export(ExportLine { format, pattern, .. }) => {
+                Task::Transfer(Transfer::Export { format, pattern: pattern.map(OsString::into_vec), db })
             }
-            Mode::Import(ImportLine { file, replace, rdb, .. }) => {
+            Word::Import(ImportLine { file, replace, rdb, .. }) => {
                 let file = Some(file).filter(|file| file.as_os_str() != "-");
-                Transfer::Import { file, settings: Settings { replace, db }, rdb }
+                Task::Transfer(Transfer::Import { file, settings: Settings { replace, db }, rdb })
+            }
+            Word::Top(TopLine { interval, .. }) => {
+                Task::Mode(Mode::Top { interval: Duration::from_secs_f64(interval) })
+            }
+            Word::Completions(CompletionsLine { shell }) => {
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut documented(), "kv-cli", &mut text);
+                Task::Print(text)
+            }
+            Word::Man => {
+                let mut text = Vec::new();
+                let done = clap_mangen::Man::new(documented()).render(&mut text);
+                done.expect("memory takes everything");
+                Task::Print(text)
             }
         }
     }
+}
+
+/// The command line with the words of [`Word`] as subcommands, for completions and the manual.
+fn documented() -> clap::Command {
+    CommandLine::command().mut_arg("command", |arg| arg.hide(true)).disable_help_subcommand(true).subcommands([
+        ExportLine::command().name("export"),
+        ImportLine::command().name("import"),
+        TopLine::command().name("top"),
+        CompletionsLine::command().name("completions"),
+        clap::Command::new("man").about("Prints the manual page."),
+    ])
 }
 
 impl Reach {
@@ -363,8 +637,10 @@ impl Reach {
             socket: self.socket.or(other.socket.filter(|_| !by_address)),
             password: self.password.or(other.password),
             user: self.user.or(other.user),
+            askpass: self.askpass || other.askpass,
             no_auth_warning: self.no_auth_warning || other.no_auth_warning,
             db: self.db.or(other.db),
+            timeout: self.timeout.or(other.timeout),
         }
     }
 
@@ -382,12 +658,14 @@ impl Reach {
             },
         };
         let db = self.db.or(uri.db);
+        let asked = if self.askpass { Some(ask_password()?) } else { None };
         let target = Target {
             address,
             user: self.user.or(uri.user),
-            password: self.password.or(uri.password).or_else(|| environment.password.clone()),
+            password: asked.or(self.password).or(uri.password).or_else(|| environment.password.clone()),
             db: db.unwrap_or(0),
             resp3,
+            timeout: self.timeout.map(Duration::from_secs_f64),
         };
         Ok((target, db))
     }
@@ -397,14 +675,28 @@ impl Reach {
 struct Environment {
     /// The output is a terminal.
     terminal: bool,
+    /// Nobody asked for a life without them.
+    colours: bool,
     password: Option<String>,
 }
 
 impl Environment {
     fn of_process() -> Environment {
         let password = ["KVCLI_AUTH", "REDISCLI_AUTH"].iter().find_map(|name| std::env::var(name).ok());
-        Environment { terminal: std::io::stdout().is_terminal(), password }
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let colours = !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb");
+        Environment { terminal: std::io::stdout().is_terminal(), colours, password }
     }
+}
+
+fn ask_password() -> Result<String, String> {
+    crate::prompt::ask_secret("Password: ").map_err(|error| format!("--askpass: {error}"))
+}
+
+/// A span that a [`Duration`] can hold.
+fn positive_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0 && *seconds <= 1e9);
+    seconds.ok_or_else(|| "no number of seconds".to_owned())
 }
 
 fn read_standard_input() -> Result<Vec<u8>, String> {
@@ -435,152 +727,5 @@ fn unescape_option(option: &str, text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The parts of `redis://user:password@host:port/db`; all may be missing.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Uri {
-    user: Option<String>,
-    password: Option<String>,
-    host: Option<String>,
-    port: Option<u16>,
-    db: Option<u32>,
-}
-
-impl Uri {
-    fn parse(text: &str) -> Result<Uri, String> {
-        let bad = |what: &str| format!("-u {text}: {what}");
-        let Some(rest) = text.strip_prefix("redis://") else {
-            return Err(bad("only redis:// is known"));
-        };
-        let rest = rest.split(['?', '#']).next().unwrap_or(rest);
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, place) = match authority.rsplit_once('@') {
-            Some((login, place)) => (Some(login), place),
-            None => (None, authority),
-        };
-        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
-            None => (None, None),
-            // One word alone is the password, as in redis-cli.
-            Some((password, "")) => (None, Some(password)),
-            Some((user, password)) => (Some(user), Some(password)),
-        };
-        let (host, port) = match place.strip_prefix('[') {
-            Some(v6) => v6.split_once(']').ok_or_else(|| bad("'[' without ']'"))?,
-            None => place.split_at(place.find(':').unwrap_or(place.len())),
-        };
-        let port = match port.strip_prefix(':') {
-            Some(digits) => Some(digits.parse().map_err(|_| bad("not a port"))?),
-            None if port.is_empty() => None,
-            None => return Err(bad("not a port")),
-        };
-        let db = match path {
-            "" => None,
-            digits => Some(digits.parse().map_err(|_| bad("the path is the number of a database"))?),
-        };
-        let decode = |part: Option<&str>| match part {
-            None | Some("") => Ok(None),
-            Some(part) => percent_decode(part).map(Some).ok_or_else(|| bad("bad %-escape")),
-        };
-        Ok(Uri { user: decode(user)?, password: decode(password)?, host: decode(Some(host))?, port, db })
-    }
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut parts = text.split('%');
-    bytes.extend_from_slice(parts.next()?.as_bytes());
-    for part in parts {
-        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend_from_slice(&part.as_bytes()[2..]);
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn try_options(line: &[&str]) -> Result<Options, String> {
-        let line = CommandLine::try_parse_from([&["kv-cli"], line].concat()).unwrap();
-        Options::resolve(line, &Environment { terminal: true, password: Some("env".into()) })
-    }
-
-    fn options(line: &[&str]) -> Options {
-        try_options(line).unwrap()
-    }
-
-    #[test]
-    fn an_unknown_option_is_no_command() {
-        assert_eq!(try_options(&["--bogus"]).unwrap_err(), "unknown option --bogus (see --help)");
-        assert_eq!(try_options(&["-p", "1", "-y", "get", "k"]).unwrap_err(), "unknown option -y (see --help)");
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
-        CommandLine::command().debug_assert();
-        ExportLine::command().debug_assert();
-        ImportLine::command().debug_assert();
-    }
-
-    #[test]
-    fn options_end_where_the_command_begins() {
-        let options = options(&["-h", "db1", "-p", "7000", "-n", "3", "-r", "-1", "set", "k", "-5", "-p", "--raw"]);
-        assert_eq!(options.target.address, Address::Tcp { host: "db1".into(), port: 7000 });
-        assert_eq!(options.target.db, 3);
-        assert_eq!(options.repeat, None);
-        assert_eq!(options.command, ["set", "k", "-5", "-p", "--raw"].map(|arg| arg.as_bytes().to_vec()));
-        assert_eq!(options.format.style, Style::Typed);
-        assert!(!options.target.resp3);
-    }
-
-    #[test]
-    fn options_win_over_the_uri_and_the_uri_over_the_environment() {
-        let by_uri = options(&["-u", "redis://ann:s%40c@[::1]:7/2", "get", "k"]).target;
-        assert_eq!(by_uri.address, Address::Tcp { host: "::1".into(), port: 7 });
-        assert_eq!((by_uri.user.as_deref(), by_uri.password.as_deref(), by_uri.db), (Some("ann"), Some("s@c"), 2));
-        let both = options(&["-u", "redis://ann:x@h:7/2", "-p", "8", "-n", "1", "-a", "y", "get", "k"]).target;
-        assert_eq!(both.address, Address::Tcp { host: "h".into(), port: 8 });
-        assert_eq!((both.password.as_deref(), both.db), (Some("y"), 1));
-        assert_eq!(options(&["get", "k"]).target.password.as_deref(), Some("env"));
-    }
-
-    #[test]
-    fn a_uri_may_leave_parts_out() {
-        assert_eq!(Uri::parse("redis://"), Ok(Uri::default()));
-        assert_eq!(Uri::parse("redis://h"), Ok(Uri { host: Some("h".into()), ..Uri::default() }));
-        assert_eq!(Uri::parse("redis://:pw@/1?x=1").unwrap().password.as_deref(), Some("pw"));
-        assert_eq!(Uri::parse("redis://pw@h").unwrap().password.as_deref(), Some("pw"));
-        for bad in ["http://h", "redis://h:x", "redis://h/x", "redis://[::1", "redis://h:99999", "redis://%zz@h"] {
-            assert!(Uri::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn export_and_import_are_modes_and_take_the_options_of_the_connection_on_either_side() {
-        let Options { target, transfer, command, .. } =
-            options(&["-h", "a", "-p", "1", "export", "--format", "msgpack", "-p", "2", "--match", "x*"]);
-        assert_eq!(target.address, Address::Tcp { host: "a".into(), port: 2 });
-        let wanted = Transfer::Export { format: FileFormat::Msgpack, pattern: Some(b"x*".to_vec()), db: None };
-        assert_eq!((transfer, command), (Some(wanted), vec![]));
-        let options = options(&["-s", "/sock", "import", "-h", "b", "--replace", "-n", "4", "-"]);
-        assert_eq!(options.target.address, Address::Tcp { host: "b".into(), port: 6379 });
-        let settings = Settings { replace: true, db: Some(4) };
-        assert_eq!(options.transfer, Some(Transfer::Import { file: None, settings, rdb: false }));
-        assert_eq!(try_options(&["-x", "import", "f"]).unwrap_err(), "-x is for commands, not for export and import");
-    }
-
-    #[test]
-    fn json_asks_for_resp3() {
-        assert!(options(&["--json", "get", "k"]).target.resp3);
-        assert!(!options(&["--json", "-2", "get", "k"]).target.resp3);
-    }
-
-    #[test]
-    fn quoted_input_and_delimiters_are_unescaped() {
-        let options = options(&["--quoted-input", "-d", "\\t", "-D", "\"", "get", r#""a\x00 b""#, "plain"]);
-        assert_eq!(options.command, [b"get".to_vec(), b"a\0 b".to_vec(), b"plain".to_vec()]);
-        assert_eq!(options.format.delimiter, b"\t");
-        assert_eq!(options.format.end, b"\"");
-    }
-}
+mod tests;

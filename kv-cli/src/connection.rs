@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use kv_core::resp::client::{ReplyDecoder, ReplyError, Value, encode_request};
 
@@ -57,10 +58,14 @@ enum Stream {
 }
 
 impl Stream {
-    fn open(address: &Address) -> io::Result<Stream> {
+    fn open(address: &Address, timeout: Option<Duration>) -> io::Result<Stream> {
         match address {
             Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port))?;
+                let place = (host.as_str(), *port);
+                let stream = match timeout {
+                    None => TcpStream::connect(place)?,
+                    Some(timeout) => connect_within(place.to_socket_addrs()?, timeout)?,
+                };
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
@@ -82,12 +87,31 @@ impl Stream {
         }
     }
 
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
+            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
     fn set_nonblocking(&self, on: bool) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.set_nonblocking(on),
             Stream::Unix(stream) => stream.set_nonblocking(on),
         }
     }
+}
+
+/// The first address of a name that answers, each being given `timeout`.
+fn connect_within(places: impl Iterator<Item = std::net::SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for place in places {
+        match TcpStream::connect_timeout(&place, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Ends a connection from elsewhere: its reader then sees it closed.
@@ -139,7 +163,8 @@ pub struct Connection {
 impl Connection {
     /// Connects and says who we are. Refused steps do not end the connection: the user may put them right.
     pub fn open(target: &Target) -> Result<(Connection, Vec<Refusal>), Lost> {
-        let stream = Stream::open(&target.address).map_err(|error| Lost::Refused(target.address.clone(), error))?;
+        let stream = Stream::open(&target.address, target.timeout)
+            .map_err(|error| Lost::Refused(target.address.clone(), error))?;
         let mut connection = Connection { stream, replies: ReplyDecoder::default(), out: Vec::new() };
         let db = target.db.to_string();
         let mut steps: Vec<(Step, Vec<&str>)> = Vec::new();
@@ -161,6 +186,16 @@ impl Connection {
             }
         }
         Ok((connection, refusals))
+    }
+
+    /// From now on, reading fails when nothing comes for so long.
+    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(patience)
+    }
+
+    /// Reads and writes by turns: what is read by one is not seen by the other.
+    pub fn try_clone(&self) -> io::Result<Connection> {
+        Ok(Connection { stream: self.stopper()?.0, replies: ReplyDecoder::default(), out: Vec::new() })
     }
 
     pub fn send<A: AsRef<[u8]>>(&mut self, request: &[A]) -> Result<(), Lost> {

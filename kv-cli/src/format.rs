@@ -2,12 +2,13 @@
 //!
 //! Known differences, each because redis-cli's form cannot be read back: JSON errors are `{"error": "..."}`, JSON
 //! doubles without a number are strings, quotes within `--quoted-json` are escaped, and `--json` puts U+FFFD where a
-//! text is no UTF-8. redis-cli ends at a big number; here it is shown.
+//! text is no UTF-8. redis-cli ends at a big number; here it is shown. And for people, text in UTF-8 is shown as text: what
+//! is no UTF-8, and what would move the cursor or hide itself, is escaped.
 
 use std::fmt::Write;
 
 use kv_core::resp::client::Value;
-use kv_core::resp::line::{quote, quote_into};
+use kv_core::resp::line::quote_into;
 
 /// How a reply is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,18 +32,20 @@ pub struct Format {
     pub delimiter: Vec<u8>,
     /// After a raw reply.
     pub end: Vec<u8>,
+    /// For people, types and errors have colours.
+    pub colours: bool,
 }
 
 impl Format {
     pub fn new(style: Style) -> Format {
-        Format { style, delimiter: b"\n".to_vec(), end: b"\n".to_vec() }
+        Format { style, delimiter: b"\n".to_vec(), end: b"\n".to_vec(), colours: false }
     }
 
     /// Appends the text of a whole reply with its line end.
     pub fn write(&self, out: &mut Vec<u8>, value: &Value) {
         match self.style {
             Style::Typed => {
-                typed(out, value, 0);
+                Typed { out, colours: self.colours }.value(value, 0);
                 out.push(b'\n');
             }
             Style::Raw => {
@@ -53,7 +56,7 @@ impl Format {
             Style::Report => {
                 match value {
                     Value::Bulk(text) | Value::Verbatim(_, text) => out.extend_from_slice(text),
-                    other => typed(out, other, 0),
+                    other => Typed { out, colours: self.colours }.value(other, 0),
                 }
                 if !out.ends_with(b"\n") {
                     out.push(b'\n');
@@ -114,61 +117,134 @@ fn push_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
 }
 
 fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend_from_slice(quote(text).as_bytes());
+    let mut quoted = String::new();
+    quote_into(&mut quoted, text);
+    out.extend_from_slice(quoted.as_bytes());
 }
 
-/// The style for people, without the last line end. Elements after the first stand `indent` columns from the left.
-fn typed(out: &mut Vec<u8>, value: &Value, indent: usize) {
-    match value {
-        Value::Simple(text) | Value::Verbatim(_, text) => out.extend_from_slice(text),
-        Value::Error(text) => {
-            out.extend_from_slice(b"(error) ");
-            out.extend_from_slice(text);
-        }
-        Value::Int(n) => {
-            out.extend_from_slice(b"(integer) ");
-            push_display(out, n);
-        }
-        Value::Bulk(text) => push_quoted(out, text),
-        Value::Nil | Value::NilArray => out.extend_from_slice(b"(nil)"),
-        Value::Double(text) => {
-            out.extend_from_slice(b"(double) ");
-            out.extend_from_slice(text);
-        }
-        Value::BigNumber(text) => {
-            out.extend_from_slice(b"(big number) ");
-            out.extend_from_slice(text);
-        }
-        Value::Boolean(is) => out.extend_from_slice(if *is { b"(true)" } else { b"(false)" }),
-        Value::Array(items) if items.is_empty() => out.extend_from_slice(b"(empty array)"),
-        Value::Set(items) if items.is_empty() => out.extend_from_slice(b"(empty set)"),
-        Value::Push(items) if items.is_empty() => out.extend_from_slice(b"(empty push)"),
-        Value::Map(pairs) if pairs.is_empty() => out.extend_from_slice(b"(empty hash)"),
-        Value::Array(items) => typed_items(out, items, ')', indent),
-        Value::Set(items) => typed_items(out, items, '~', indent),
-        Value::Push(items) => typed_items(out, items, '>', indent),
-        Value::Map(pairs) => {
-            let mut numbers = Numbers::new(pairs.len(), '#', indent);
-            for (key, value) in pairs {
-                numbers.next(out);
-                typed(out, key, numbers.inner);
-                out.extend_from_slice(b" => ");
-                // Several elements get lines of their own; one goes on in this line.
-                if elements(value) > 1 {
-                    out.push(b'\n');
-                    push_blanks(out, numbers.inner);
-                }
-                typed(out, value, numbers.inner);
+/// Bytes in double quotes: text in UTF-8 as it is, everything else escaped. [`kv_core::resp::line::split`] gives them back.
+pub fn quote_text(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + 2);
+    out.push('"');
+    let escape = |out: &mut String, bytes: &[u8]| {
+        let mut quoted = String::new();
+        quote_into(&mut quoted, bytes);
+        out.push_str(&quoted[1..quoted.len() - 1]);
+    };
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_ascii() || is_unseen(c) {
+                escape(&mut out, c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                out.push(c);
             }
+        }
+        escape(&mut out, chunk.invalid());
+    }
+    out.push('"');
+    out
+}
+
+/// Controls, and what changes the direction of text or has no width: it could show another text than there is.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// What a colour says.
+#[derive(Clone, Copy)]
+pub enum Colour {
+    /// What kv-cli adds: numbers of elements, types.
+    Aside,
+    Error,
+    Number,
+    Text,
+    /// The name in a pair.
+    Name,
+}
+
+impl Colour {
+    pub fn code(self) -> &'static str {
+        match self {
+            Colour::Aside => "\x1b[90m",
+            Colour::Error => "\x1b[31m",
+            Colour::Number => "\x1b[36m",
+            Colour::Text => "\x1b[32m",
+            Colour::Name => "\x1b[34m",
         }
     }
 }
 
-fn typed_items(out: &mut Vec<u8>, items: &[Value], separator: char, indent: usize) {
-    let mut numbers = Numbers::new(items.len(), separator, indent);
-    for item in items {
-        numbers.next(out);
-        typed(out, item, numbers.inner);
+pub const PLAIN: &str = "\x1b[0m";
+
+/// The style for people, without the last line end. Elements after the first stand `indent` columns from the left.
+struct Typed<'o> {
+    out: &'o mut Vec<u8>,
+    colours: bool,
+}
+
+impl Typed<'_> {
+    fn put(&mut self, colour: Colour, text: &[u8]) {
+        if self.colours {
+            self.out.extend_from_slice(colour.code().as_bytes());
+        }
+        self.out.extend_from_slice(text);
+        if self.colours {
+            self.out.extend_from_slice(PLAIN.as_bytes());
+        }
+    }
+
+    /// A value behind the name of its type.
+    fn named(&mut self, name: &str, colour: Colour, text: &[u8]) {
+        self.put(Colour::Aside, name.as_bytes());
+        self.out.push(b' ');
+        self.put(colour, text);
+    }
+
+    fn value(&mut self, value: &Value, indent: usize) {
+        match value {
+            Value::Simple(text) | Value::Verbatim(_, text) => self.out.extend_from_slice(text),
+            Value::Error(text) => self.put(Colour::Error, &[b"(error) ", &text[..]].concat()),
+            Value::Int(n) => self.named("(integer)", Colour::Number, n.to_string().as_bytes()),
+            Value::Bulk(text) => self.put(Colour::Text, quote_text(text).as_bytes()),
+            Value::Nil | Value::NilArray => self.put(Colour::Aside, b"(nil)"),
+            Value::Double(text) => self.named("(double)", Colour::Number, text),
+            Value::BigNumber(text) => self.named("(big number)", Colour::Number, text),
+            Value::Boolean(is) => self.put(Colour::Number, if *is { b"(true)" } else { b"(false)" }),
+            Value::Array(items) if items.is_empty() => self.put(Colour::Aside, b"(empty array)"),
+            Value::Set(items) if items.is_empty() => self.put(Colour::Aside, b"(empty set)"),
+            Value::Push(items) if items.is_empty() => self.put(Colour::Aside, b"(empty push)"),
+            Value::Map(pairs) if pairs.is_empty() => self.put(Colour::Aside, b"(empty hash)"),
+            Value::Array(items) => self.items(items, ')', indent),
+            Value::Set(items) => self.items(items, '~', indent),
+            Value::Push(items) => self.items(items, '>', indent),
+            Value::Map(pairs) => {
+                let mut numbers = Numbers::new(pairs.len(), '#', indent);
+                for (key, value) in pairs {
+                    numbers.next(self);
+                    match key {
+                        Value::Bulk(text) => self.put(Colour::Name, quote_text(text).as_bytes()),
+                        other => self.value(other, numbers.inner),
+                    }
+                    self.out.extend_from_slice(b" => ");
+                    // Several elements get lines of their own; one goes on in this line.
+                    if elements(value) > 1 {
+                        self.out.push(b'\n');
+                        push_blanks(self.out, numbers.inner);
+                    }
+                    self.value(value, numbers.inner);
+                }
+            }
+        }
+    }
+
+    fn items(&mut self, items: &[Value], separator: char, indent: usize) {
+        let mut numbers = Numbers::new(items.len(), separator, indent);
+        for item in items {
+            numbers.next(self);
+            self.value(item, numbers.inner);
+        }
     }
 }
 
@@ -188,13 +264,14 @@ impl Numbers {
         Numbers { last: 0, width, separator, indent, inner: indent + width + 2 }
     }
 
-    fn next(&mut self, out: &mut Vec<u8>) {
+    fn next(&mut self, to: &mut Typed<'_>) {
         if self.last > 0 {
-            out.push(b'\n');
-            push_blanks(out, self.indent);
+            to.out.push(b'\n');
+            push_blanks(to.out, self.indent);
         }
         self.last += 1;
-        push_display(out, format_args!("{:>width$}{} ", self.last, self.separator, width = self.width));
+        let number = format!("{:>width$}{} ", self.last, self.separator, width = self.width);
+        to.put(Colour::Aside, number.as_bytes());
     }
 }
 

@@ -11,6 +11,7 @@ use kv_core::resp::client::Value;
 use crate::args::Options;
 use crate::connection::{Connection, Lost, Step};
 use crate::format::{Format, Style};
+use crate::shape;
 
 /// Whether a reply was an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl fmt::Display for Failure {
 }
 
 /// The command given on the command line, as often as it says.
-pub fn one_shot(options: &Options) -> Result<Errors, Failure> {
+pub fn one_shot(options: &Options, command: &[Vec<u8>]) -> Result<Errors, Failure> {
     let (mut connection, refusals) = Connection::open(&options.target)?;
     for refusal in refusals {
         // Without AUTH the server itself decides; in the wrong database or protocol nothing must be sent.
@@ -68,7 +69,7 @@ pub fn one_shot(options: &Options) -> Result<Errors, Failure> {
             wait(options);
         }
         sent += 1;
-        let last = exchange(&mut connection, options, &options.command)?;
+        let last = exchange(&mut connection, options, command, |format, value, _| show(format, value))?;
         errors = errors.or(last.errors);
     }
     Ok(errors)
@@ -92,8 +93,14 @@ pub struct Exchange {
     pub closed: bool,
 }
 
-/// Sends `command`, shows all its replies and the messages between them.
-pub fn exchange(connection: &mut Connection, options: &Options, command: &[Vec<u8>]) -> Result<Exchange, Failure> {
+/// Sends `command` and shows all its replies and the messages between them, by `show`, which is also told whether they go
+/// on until Ctrl-C.
+pub fn exchange(
+    connection: &mut Connection,
+    options: &Options,
+    command: &[Vec<u8>],
+    mut show: impl FnMut(&Format, &Value, bool) -> io::Result<()>,
+) -> Result<Exchange, Failure> {
     let words: Vec<String> = command.iter().take(3).map(|arg| upper(arg)).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let format = format_for(&options.format, &words);
@@ -110,7 +117,13 @@ pub fn exchange(connection: &mut Connection, options: &Options, command: &[Vec<u
         };
         let is_reply = !is_message(&value) || answers(&value, &words);
         if is_reply || options.show_pushes || expected == Expected::Stream {
-            show(&format, &value).map_err(Failure::Output)?;
+            let streams = expected == Expected::Stream;
+            if matches!(format.style, Style::Json | Style::QuotedJson) && is_reply {
+                show(&format, &shape::of_reply(&words, value.clone()), streams)
+            } else {
+                show(&format, &value, streams)
+            }
+            .map_err(Failure::Output)?;
         }
         if value.is_error() {
             done.errors = Errors::Some;
@@ -189,7 +202,7 @@ fn format_for(format: &Format, words: &[&str]) -> Format {
             | ["DEBUG", "HTSTATS" | "HTSTATS-KEY", ..]
     );
     match format.style {
-        Style::Typed if is_report => Format::new(Style::Report),
+        Style::Typed if is_report => Format { style: Style::Report, ..format.clone() },
         _ => format.clone(),
     }
 }

@@ -10,6 +10,7 @@ pub mod requests;
 pub mod samples;
 pub mod script;
 pub mod shown;
+pub mod terminal;
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! kv-cli as its users run it, to move keys between servers.
+//! kv-cli as its users run it, without a terminal.
 
 use crate::process::{Server, program, run};
 use crate::redis::Redis;
@@ -28,10 +28,20 @@ pub struct Ran {
     pub err: String,
 }
 
-/// Runs kv-cli on a server.
+/// Runs kv-cli on a server, with the options of the connection in front: what follows may be a command.
+pub fn ask(server: &dyn Reached, words: &[&str], input: &[u8]) -> Ran {
+    let args: Vec<String> = server.place().into_iter().chain(words.iter().map(|word| word.to_string())).collect();
+    run_cli(&args, input)
+}
+
+/// Runs kv-cli on a server, with the options of the connection at the end.
 pub fn cli(server: &dyn Reached, words: &[&str], input: &[u8]) -> Ran {
     let args: Vec<String> = words.iter().map(|word| word.to_string()).chain(server.place()).collect();
-    let output = run(program("kv-cli"), &args, input);
+    run_cli(&args, input)
+}
+
+fn run_cli(args: &[String], input: &[u8]) -> Ran {
+    let output = run(program("kv-cli"), args, input);
     let err = String::from_utf8(output.stderr).expect("messages are text");
     Ran { status: output.status.code(), out: output.stdout, err }
 }

@@ -32,6 +32,8 @@ fn samples(golden: &str) -> Vec<(&str, &str)> {
 #[test]
 fn the_style_for_people_is_that_of_redis_cli() {
     for (wire, expected) in samples(TYPED) {
+        // See the module's comment.
+        let expected = expected.replace("\\xc3\\xa4", "ä");
         let text = shown(Style::Typed, &decode(&unescape(wire)));
         assert_eq!(String::from_utf8_lossy(&text), expected, "{wire}");
     }
@@ -79,7 +81,7 @@ fn a_big_number_and_a_push_have_a_form_of_their_own() {
 
 #[test]
 fn delimiters_of_raw_replies_can_be_chosen() {
-    let format = Format { style: Style::Raw, delimiter: b", ".to_vec(), end: b";".to_vec() };
+    let format = Format { style: Style::Raw, delimiter: b", ".to_vec(), end: b";".to_vec(), colours: false };
     let mut out = Vec::new();
     format.write(&mut out, &decode(b"*2\r\n*2\r\n:1\r\n:2\r\n%1\r\n+a\r\n+b\r\n"));
     assert_eq!(out, b"1, 2, a b;");
@@ -90,4 +92,35 @@ fn a_report_ends_with_one_line_end() {
     assert_eq!(shown(Style::Report, &decode(b"$2\r\nab\r\n")), b"ab\n");
     assert_eq!(shown(Style::Report, &decode(b"$3\r\nab\n\r\n")), b"ab\n");
     assert_eq!(shown(Style::Report, &decode(b"-ERR no\r\n")), b"(error) ERR no\n");
+}
+
+#[test]
+fn text_in_utf8_is_shown_and_what_is_none_is_escaped() {
+    for (bytes, quoted) in [
+        ("grün \"a\\b\" 日本".as_bytes(), r#""grün \"a\\b\" 日本""#),
+        (b"\xc3\xa4\xc3", r#""ä\xc3""#),
+        (b"\xff\x00a\n", r#""\xff\x00a\n""#),
+        ("a\u{202e}b\u{9b}c".as_bytes(), r#""a\xe2\x80\xaeb\xc2\x9bc""#),
+    ] {
+        assert_eq!(quote_text(bytes), quoted);
+        assert_eq!(line::split(quoted.as_bytes()).unwrap(), [bytes]);
+    }
+}
+
+#[test]
+fn colours_add_nothing_else() {
+    let format = Format { colours: true, ..Format::new(Style::Typed) };
+    for (wire, expected) in samples(TYPED) {
+        let mut out = Vec::new();
+        format.write(&mut out, &decode(&unescape(wire)));
+        let text = String::from_utf8_lossy(&out).into_owned();
+        let expected = expected.replace("\\xc3\\xa4", "ä");
+        let plain: String = text.split('\x1b').enumerate().fold(String::new(), |all, (at, part)| {
+            all + if at == 0 { part } else { part.split_once('m').expect("a colour ends").1 }
+        });
+        assert_eq!(plain, expected, "{wire}");
+    }
+    let mut out = Vec::new();
+    format.write(&mut out, &decode(b"-ERR no\r\n"));
+    assert_eq!(out, b"\x1b[31m(error) ERR no\x1b[0m\n");
 }

@@ -23,8 +23,8 @@ use kv_core::resp::number::parse_f64;
 
 use super::file::Writer;
 use super::item::{Bytes, Consumer, Entry, Field, Group, Id, Item, Pending, Scored, StreamPart, StreamState, Value};
-use super::progress::Progress;
-use super::wire::{Problem, Wire, error_text, info_field, number, text_of, time_of, unexpected};
+use crate::progress::Progress;
+use crate::wire::{Problem, Wire, error_text, info_field, number, text_of, time_of, unexpected};
 
 /// Keys that a SCAN is asked for, and the most of a round.
 const SCAN_KEYS: usize = 1000;

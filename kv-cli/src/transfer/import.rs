@@ -21,8 +21,8 @@ use kv_core::resp::number::format_f64;
 
 use super::file::Place;
 use super::item::{Bytes, Entry, Field, Group, Item, Pending, Scored, StreamPart, StreamState, Value};
-use super::wire::{Problem, Wire, error_text};
 use crate::connection::Lost;
+use crate::wire::{Problem, Wire, error_text};
 
 /// A batch is sent when it has so many items or bytes.
 const BATCH_ITEMS: usize = 1000;

@@ -13,8 +13,6 @@ pub mod export;
 pub mod file;
 pub mod import;
 pub mod item;
-mod progress;
-mod wire;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek};
@@ -26,10 +24,10 @@ use self::export::{Exported, Exporter};
 use self::file::{Format, Place, Writer};
 use self::import::{Imported, Importer, Settings};
 use self::item::Item;
-use self::progress::Progress;
-use self::wire::{Problem, Wire};
 use crate::args::Target;
+use crate::progress::Progress;
 use crate::rdb;
+use crate::wire::{Problem, Wire};
 
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +50,8 @@ pub enum Transfer {
 
 /// Runs it, and tells on the standard error what was done.
 pub fn run(target: &Target, transfer: &Transfer) -> ExitCode {
+    // Databases are chosen on the way.
+    let target = &Target { db: 0, ..target.clone() };
     let done = match transfer {
         Transfer::Export { format, pattern, db } => export(target, *format, pattern.as_deref(), *db),
         Transfer::Import { file, settings, rdb } => import(target, file.as_deref(), *settings, *rdb),
@@ -60,10 +60,7 @@ pub fn run(target: &Target, transfer: &Transfer) -> ExitCode {
         Ok(code) => code,
         Err(problem) => {
             eprintln!("kv-cli: {problem}");
-            ExitCode::from(match problem {
-                Problem::Failed(_) => 1,
-                Problem::Unreachable(_) => 2,
-            })
+            ExitCode::from(problem.status())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A connection that carries many requests at once, in RESP2, and the words for what goes wrong on it.
 
 use std::fmt;
+use std::io;
 
 use kv_core::resp::client::{Value, encode_request};
 
@@ -19,6 +20,22 @@ pub enum Problem {
 impl Problem {
     pub fn failed(text: impl Into<String>) -> Problem {
         Problem::Failed(text.into())
+    }
+
+    /// The standard output cannot be written to. A reader who has enough is told nothing.
+    pub fn output(error: io::Error) -> Problem {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => std::process::exit(2),
+            _ => Problem::Failed(format!("standard output: {error}")),
+        }
+    }
+
+    /// The exit status that says so.
+    pub fn status(&self) -> u8 {
+        match self {
+            Problem::Failed(_) => 1,
+            Problem::Unreachable(_) => 2,
+        }
     }
 }
 
@@ -59,7 +76,7 @@ pub struct Wire {
 impl Wire {
     /// Connects. Unlike at a prompt, a refused password ends it: what follows could only fail.
     pub fn open(target: &Target) -> Result<Wire, Problem> {
-        let target = Target { resp3: false, db: 0, ..target.clone() };
+        let target = Target { resp3: false, ..target.clone() };
         let (connection, refusals) = Connection::open(&target)?;
         match refusals.first() {
             Some(refusal) => Err(Problem::Unreachable(refusal.to_string())),
@@ -85,6 +102,11 @@ impl Wire {
         self.out.clear();
         self.out.shrink_to(KEPT_BYTES);
         Ok(())
+    }
+
+    /// From now on, reading fails when nothing comes for so long.
+    pub fn set_patience(&mut self, patience: Option<std::time::Duration>) -> Result<(), Lost> {
+        Ok(self.connection.set_patience(patience)?)
     }
 
     /// The next reply.

@@ -3,8 +3,25 @@
 //! The prompt keeps what a new connection needs to know (database, login, protocol), so that it can reconnect. It does
 //! so only before a command is sent: one that was under way when the connection went may have been executed.
 //! Ctrl-C while a command waits or streams ends its connection and brings the prompt back.
+//!
+//! ```text
+//!   editor     the line editor: history, colours     typed      words of a line that is not finished
+//!   complete   what Tab offers                       help       texts and hints from the rows
+//!   aside      kv-cli's own questions to the server  pager      long replies
+//!   peek       a key at a glance
+//! ```
 
+mod aside;
+mod complete;
+mod editor;
+mod help;
+mod pager;
+mod peek;
+mod typed;
+
+use std::cell::RefCell;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,10 +30,13 @@ use kv_core::resp::client::Value;
 use kv_core::resp::line;
 use signal_hook::consts::SIGINT;
 
+use self::aside::Aside;
+pub use self::editor::ask_secret;
+use self::editor::{Editor, Entered};
 use crate::args::{Address, Options, Target};
 use crate::connection::{Connection, Refusal, Step, Stopper};
-use crate::editor::{Editor, Entered};
-use crate::help;
+use crate::format::Style;
+use crate::info::grouped;
 use crate::run::{Errors, Failure, exchange, show, wait};
 
 /// A command that took longer is told so, as redis-cli does.
@@ -48,21 +68,37 @@ fn from_terminal(options: &Options) -> Result<Errors, Failure> {
         eprintln!("{problem}");
     }
     let terminal = |error: rustyline::error::ReadlineError| Failure::Other(format!("kv-cli: terminal: {error}"));
-    let mut editor = Editor::new().map_err(terminal)?;
+    let aside = Rc::new(RefCell::new(Aside::new(&session.target)));
+    let mut editor = Editor::new(Rc::clone(&aside), options.format.colours).map_err(terminal)?;
     loop {
-        let line = match editor.read(&session.prompt()).map_err(terminal)? {
-            Entered::Line(line) => line,
+        aside.borrow_mut().follow(&session.target);
+        let text = match editor.read(&session.prompt()).map_err(terminal)? {
+            Entered::Line(text) => text,
             Entered::Nothing => continue,
             Entered::End => return Ok(Errors::None),
         };
-        if !line::split(line.as_bytes()).is_ok_and(|args| is_secret(&args)) {
-            editor.remember(&line);
-        }
-        match session.line(line.as_bytes()) {
-            Ok(Next::Quit) => return Ok(Errors::None),
-            Ok(Next::Line(_)) => {}
-            Err(Failure::Output(error)) => return Err(Failure::Output(error)),
-            Err(problem) => session.lost(problem),
+        for line in typed::lines(&text) {
+            // What a line with a quote in the wrong place means nobody knows: it may have a password in it.
+            let args = line::split(line.as_bytes()).ok();
+            if args.as_ref().is_some_and(|args| !is_secret(args)) {
+                editor.remember(line);
+            }
+            let question = args.and_then(|args| question(&args, || aside.borrow_mut().sizes()));
+            if let Some(question) = question
+                && !editor.confirm(&question).map_err(terminal)?
+            {
+                break;
+            }
+            match session.line(line.as_bytes()) {
+                Ok(Next::Quit) => return Ok(Errors::None),
+                Ok(Next::Line(_)) => {}
+                Err(Failure::Output(error)) => return Err(Failure::Output(error)),
+                // What follows may rest on what has failed.
+                Err(problem) => {
+                    session.lost(problem);
+                    break;
+                }
+            }
         }
     }
 }
@@ -82,6 +118,27 @@ fn is_secret(args: &[Vec<u8>]) -> bool {
         || (is(first, "CONFIG")
             && is(first + 1, "SET")
             && has_from(first + 2, &["requirepass", "masterauth", "primaryauth", "masteruser", "tls-key-file-pass"]))
+}
+
+/// What is asked before a command that does much harm at once or takes long. `sizes` are the numbers of keys in this
+/// database and in all of them; where they are not known, nobody is asked.
+fn question(args: &[Vec<u8>], sizes: impl FnOnce() -> Option<(u64, u64)>) -> Option<String> {
+    /// KEYS answers with all of them, and some servers do nothing else meanwhile.
+    const MANY: u64 = 10_000;
+    let name = args.get(usize::from(repeat_of(args).is_some()))?.to_ascii_uppercase();
+    let is_flush = matches!(&name[..], b"FLUSHALL" | b"FLUSHDB");
+    if !is_flush && name != b"KEYS" {
+        return None;
+    }
+    let (here, all) = sizes()?;
+    match &name[..] {
+        b"FLUSHALL" if all > 0 => Some(format!("This deletes all {} keys of all databases. Go on?", grouped(all))),
+        b"FLUSHDB" if here > 0 => Some(format!("This deletes all {} keys of this database. Go on?", grouped(here))),
+        b"KEYS" if here > MANY => {
+            Some(format!("KEYS looks at all {} keys at once; SCAN does it in parts. Go on?", grouped(here)))
+        }
+        _ => None,
+    }
 }
 
 /// The count of `5 incr x`.
@@ -179,6 +236,7 @@ impl<'a> Session<'a> {
                 let words: Vec<&str> = words.iter().map(|word| &**word).collect();
                 print!("{}", help::text(&words));
             }
+            b"peek" if args.len() == 2 => self.peek(&args[1])?,
             b"clear" => {
                 print!("\x1b[H\x1b[2J");
                 io::stdout().flush().map_err(Failure::Output)?;
@@ -199,6 +257,17 @@ impl<'a> Session<'a> {
         Ok(Next::Line(Errors::None))
     }
 
+    fn peek(&mut self, key: &[u8]) -> Result<(), Failure> {
+        if self.in_transaction {
+            println!("Not within a transaction: the questions would be queued.");
+            return Ok(());
+        }
+        self.ready()?;
+        let connection = self.connection.as_mut().expect("ready() connects");
+        let text = peek::peek(connection, key, &self.options.format)?;
+        io::stdout().write_all(&text).map_err(Failure::Output)
+    }
+
     #[allow(clippy::disallowed_methods)] // a tool may look at the clock
     fn command(&mut self, args: &[Vec<u8>]) -> Result<Errors, Failure> {
         let repeat = repeat_of(args);
@@ -211,9 +280,19 @@ impl<'a> Session<'a> {
             self.ready()?;
             let connection = self.connection.as_mut().expect("ready() connects");
             let started = Instant::now();
-            let done = exchange(connection, self.options, command)?;
-            let took = started.elapsed();
-            if took >= SLOW && io::stdin().is_terminal() && io::stdout().is_terminal() {
+            let mut took = Duration::ZERO;
+            let watched = io::stdin().is_terminal() && io::stdout().is_terminal();
+            let interrupt = &self.interrupt;
+            let done = exchange(connection, self.options, command, |format, value, streams| {
+                took = started.elapsed();
+                if !watched || streams || !matches!(format.style, Style::Typed | Style::Report) {
+                    return show(format, value);
+                }
+                let mut text = Vec::new();
+                format.write(&mut text, value);
+                interrupt.ignored(|| pager::show(&text))
+            })?;
+            if took >= SLOW && watched {
                 println!("({:.2}s)", took.as_secs_f64());
             }
             errors = errors.or(done.errors);
@@ -326,6 +405,15 @@ impl Interrupt {
         *self.stopper.lock().unwrap_or_else(PoisonError::into_inner) = stopper;
     }
 
+    /// Does something meanwhile that Ctrl-C is for, and not for the connection: a pager.
+    fn ignored<T>(&self, run: impl FnOnce() -> T) -> T {
+        let kept = self.stopper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let done = run();
+        self.watch(kept);
+        self.take();
+        done
+    }
+
     /// Whether it was pressed since the last time.
     fn take(&self) -> bool {
         self.pressed.swap(false, Ordering::SeqCst)
@@ -356,6 +444,16 @@ mod tests {
         for line in ["get auth", "hello 3", "config get requirepass", "acl list", "", "5", "set auth hello"] {
             assert!(!is_secret(&args(line)), "{line}");
         }
+    }
+
+    #[test]
+    fn a_question_is_asked_before_much_is_deleted_or_listed() {
+        let asked = |line: &str, here, all| question(&args(line), || Some((here, all))).is_some();
+        assert!(asked("flushall", 0, 1) && asked("FLUSHALL async", 5, 5) && asked("flushdb", 1, 1));
+        assert!(!asked("flushall", 0, 0) && !asked("flushdb", 0, 9) && !asked("get k", 1 << 40, 1 << 40));
+        assert!(asked("keys *", 1 << 20, 1 << 20) && !asked("keys *", 100, 1 << 20));
+        assert_eq!(question(&args("flushall"), || None), None);
+        assert!(question(&args("2 flushall"), || Some((1, 1))).unwrap().contains(" 1 keys "));
     }
 
     #[test]
