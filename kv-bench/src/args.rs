@@ -132,6 +132,15 @@ pub struct BenchOptions {
     /// Starts a server by this command, kills it under load, starts it again and counts acknowledged writes that are lost
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["what", "rate", "find_max", "against", "verify", "preload", "requests"])]
     drill: Option<String>,
+    /// Runs the tests again and again, until Ctrl-C
+    #[arg(short = 'l', conflicts_with_all = ["find_max", "against", "drill"])]
+    pub forever: bool,
+    /// Only opens the connections, and holds them until Ctrl-C or for --seconds
+    #[arg(short = 'I', conflicts_with_all = ["what", "find_max", "against", "drill", "forever"])]
+    pub idle: bool,
+    /// The last argument of the command comes from the standard input
+    #[arg(short = 'x', requires = "command")]
+    stdin_last: bool,
     /// A command to send instead of tests
     #[arg(trailing_var_arg = true, value_name = "COMMAND", group = "what")]
     command: Vec<String>,
@@ -145,6 +154,8 @@ pub enum Mode {
     Fill(Fill),
     /// Sets keys that expire evenly spread, and measures how late they vanish
     Expiry(Expiry),
+    /// Compares two servers case by case; both are emptied before each
+    Suite(Suite),
     /// Prints completions of this command line for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -162,7 +173,7 @@ impl Mode {
         match self {
             Mode::Completions { shell } => clap_complete::generate(*shell, &mut command, "kv-bench", &mut text),
             Mode::Man => clap_mangen::Man::new(command).render(&mut text).expect("memory takes everything"),
-            Mode::Probe(_) | Mode::Fill(_) | Mode::Expiry(_) => return None,
+            Mode::Probe(_) | Mode::Fill(_) | Mode::Expiry(_) | Mode::Suite(_) => return None,
         }
         Some(text)
     }
@@ -214,6 +225,37 @@ pub struct Expiry {
     /// Bytes of a value
     #[arg(short = 'd', value_name = "BYTES", default_value_t = 64)]
     pub data_bytes: usize,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Suite {
+    /// The suite: types
+    #[arg(value_enum)]
+    pub name: crate::modes::suite::Name,
+    /// The server to compare with
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    pub against: (String, u16),
+    /// Rounds, each of both servers
+    #[arg(long, value_name = "ROUNDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// Only cases whose names have one of these parts: zset,lpush
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Of the numbers of requests
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = positive)]
+    pub scale: f64,
+    /// Requests that a connection sends at once
+    #[arg(short = 'P', value_name = "PIPELINE", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub pipeline: u32,
+    /// Connections
+    #[arg(short = 'c', value_name = "CLIENTS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub clients: u32,
+    /// Bytes of a value
+    #[arg(short = 'd', value_name = "BYTES", default_value_t = DEFAULT_DATA_BYTES)]
+    pub data: usize,
+    /// Empties servers that have keys
+    #[arg(long)]
+    pub flush: bool,
 }
 
 /// The most requests a second that can be asked for: more is due than a clock tells apart.
@@ -278,7 +320,12 @@ impl BenchOptions {
             return Err(format!("--verify: values need {VERIFIED_MIN} bytes for their key and check: raise -d"));
         }
         let workloads = if !self.command.is_empty() {
-            vec![catalog::command(&self.command, &shape)]
+            let mut words = self.command.clone();
+            if self.stdin_last {
+                let input = std::io::read_to_string(std::io::stdin());
+                words.push(input.map_err(|problem| format!("-x: the standard input: {problem}"))?);
+            }
+            vec![catalog::command(&words, &shape)]
         } else if let Some(text) = &self.mix {
             vec![catalog::mix(text, &completion, &shape).map_err(|problem| format!("--mix: {problem}"))?]
         } else if let Some(letter) = self.ycsb {
@@ -317,6 +364,11 @@ impl BenchOptions {
         }
     }
 
+    /// Connections that are only held, and for how long.
+    pub fn idle(&self) -> Option<(u32, Option<Duration>)> {
+        self.idle.then(|| (self.clients, self.seconds.map(clock::seconds)))
+    }
+
     pub fn find_max(&self) -> Option<(Objective, Arrivals)> {
         Some((self.find_max?, self.arrivals))
     }
@@ -324,7 +376,7 @@ impl BenchOptions {
     /// The other server, with the login of the first, and the number of rounds.
     pub fn against(&self, server: &Server) -> Option<(Server, usize)> {
         let (host, port) = self.against.clone()?;
-        Some((Server { host, port, ..server.clone() }, self.rounds.unwrap_or(AGAINST_ROUNDS) as usize))
+        Some((Server { host, port, socket: None, ..server.clone() }, self.rounds.unwrap_or(AGAINST_ROUNDS) as usize))
     }
 
     pub fn drill(&self) -> Option<Drill> {

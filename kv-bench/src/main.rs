@@ -59,6 +59,9 @@ fn run(line: &CommandLine) -> Result<bool> {
             if let Some(drill) = options.drill() {
                 return modes::drill::run(server, &drill, report);
             }
+            if let Some((count, span)) = options.idle() {
+                return modes::bench::idle(server, count, span, &report);
+            }
             let loads: Vec<_> = usable(options.traffic()).into_iter().map(|traffic| options.load(traffic)).collect();
             let preload = options.preload();
             match (options.find_max(), options.against(server)) {
@@ -68,11 +71,12 @@ fn run(line: &CommandLine) -> Result<bool> {
                 (None, Some((other, rounds))) => {
                     modes::against::run([server, &other], preload.as_ref(), &loads, rounds, report)
                 }
-                (None, None) => modes::bench::run(server, preload.as_ref(), &loads, report),
+                (None, None) => modes::bench::run(server, preload.as_ref(), &loads, options.forever, report),
             }
         }
-        Some(Mode::Probe(options)) => modes::bench::run(server, None, &[usable(options.load())], report),
-        Some(Mode::Fill(options)) => modes::bench::run(server, None, &[options.load()], report),
+        Some(Mode::Probe(options)) => modes::bench::run(server, None, &[usable(options.load())], false, report),
+        Some(Mode::Fill(options)) => modes::bench::run(server, None, &[options.load()], false, report),
+        Some(Mode::Suite(options)) => modes::suite::run(server, options, report),
         Some(Mode::Expiry(options)) => modes::expiry::run(server, options, report.style()),
         Some(Mode::Completions { .. } | Mode::Man) => Ok(true), // printed above
     }

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +20,9 @@ pub struct Server {
     /// Server's port
     #[arg(short = 'p', value_name = "PORT", default_value_t = 6379, global = true)]
     pub port: u16,
+    /// Unix socket of the server, instead of host and port
+    #[arg(short = 's', value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
     /// Password
     #[arg(short = 'a', value_name = "PASSWORD", global = true)]
     pub password: Option<String>,
@@ -29,24 +35,54 @@ pub struct Server {
     /// Speaks RESP3
     #[arg(short = '3', global = true)]
     pub resp3: bool,
+    /// Has the server track keys for every connection (CLIENT TRACKING ON; it needs -3)
+    #[arg(long, requires = "resp3", global = true)]
+    pub enable_tracking: bool,
 }
 
 impl Server {
     /// A server on this machine, without a password.
     #[cfg(test)]
     pub fn local(port: u16) -> Server {
-        Server { host: "127.0.0.1".to_owned(), port, password: None, user: None, db: 0, resp3: false }
+        Server {
+            host: "127.0.0.1".to_owned(),
+            port,
+            socket: None,
+            password: None,
+            user: None,
+            db: 0,
+            resp3: false,
+            enable_tracking: false,
+        }
     }
 
     pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        match &self.socket {
+            Some(path) => path.display().to_string(),
+            None => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// Whether it runs on this machine, as far as its address tells.
+    pub fn is_local(&self) -> bool {
+        self.socket.is_some() || matches!(self.host.as_str(), "localhost" | "::1") || self.host.starts_with("127.")
+    }
+
+    /// A Unix socket goes by as a TCP stream afterwards: reading and writing are the same calls of the system.
+    fn open(&self) -> std::io::Result<TcpStream> {
+        match &self.socket {
+            Some(path) => Ok(TcpStream::from(OwnedFd::from(UnixStream::connect(path)?))),
+            None => {
+                let stream = TcpStream::connect((self.host.as_str(), self.port))?;
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            }
+        }
     }
 
     /// A connection that is logged in.
     pub fn connect(&self) -> Result<Client> {
-        let place = || format!("could not connect to {}:{}", self.host, self.port);
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).with_context(place)?;
-        stream.set_nodelay(true)?;
+        let stream = self.open().with_context(|| format!("could not connect to {}", self.address()))?;
         let mut client = Client { stream, replies: ReplyDecoder::default(), out: Vec::new() };
         if let Some(password) = &self.password {
             let login: Vec<&str> =
@@ -58,6 +94,9 @@ impl Server {
         }
         if self.db != 0 {
             client.must(&["SELECT", &self.db.to_string()])?;
+        }
+        if self.enable_tracking {
+            client.must(&["CLIENT", "TRACKING", "ON"])?;
         }
         Ok(client)
     }

@@ -93,8 +93,7 @@ impl Watched {
 
 /// The server's process, if it is one of this machine that can be looked at.
 fn local_process(server: &Server, info: &Info) -> Option<u32> {
-    let is_local = matches!(server.host.as_str(), "localhost" | "::1") || server.host.starts_with("127.");
-    let process = info.number("process_id").filter(|_| is_local)? as u32;
+    let process = info.number("process_id").filter(|_| server.is_local())? as u32;
     // Within a container the same number may be another process: it would have used other CPU.
     let told = info.cpu_ns("")? as f64;
     let counted = process_cpu_ns(process)? as f64;

@@ -153,7 +153,8 @@ fn metric(&(name, more_is_better, read): &Reading, runs: &[(RunResult, RunResult
     })
 }
 
-fn tell(comparison: &Comparison, report: &mut Report) {
+/// Prints it, and keeps it for the page.
+pub fn tell(comparison: &Comparison, report: &mut Report) {
     let text = match report.style() {
         Style::Json => json(comparison),
         Style::Csv => csv(comparison),

@@ -5,3 +5,4 @@ pub mod bench;
 pub mod drill;
 pub mod expiry;
 pub mod find_max;
+pub mod suite;
