@@ -8,9 +8,11 @@ import time
 
 
 class Server:
-    """A server without persistence, on some cores. `command` gets --port, --dir, --save "" and --appendonly no."""
+    """A server without persistence, on some cores, in a folder of its own in `folder`. `command` gets --port, --dir, --save "" and --appendonly no."""
 
     def __init__(self, command, port, folder, cores, more=()):
+        folder = os.path.join(folder, str(port))
+        os.mkdir(folder)
         words = shlex.split(command) + ["--port", str(port), "--dir", folder, "--save", "", "--appendonly", "no", *more]
         self.port = port
         self.process = subprocess.Popen(["taskset", "-c", cores] + words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

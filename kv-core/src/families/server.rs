@@ -1,4 +1,4 @@
-//! The server: BGREWRITEAOF BGSAVE COMMAND CONFIG INFO LASTSAVE LOLWUT MEMORY SAVE SHUTDOWN TIME. Rows only: options,
+//! The server: BGREWRITEAOF BGSAVE COMMAND CONFIG INFO LASTSAVE LATENCY LOLWUT MEMORY SAVE SHUTDOWN SLOWLOG TIME. Rows only: options,
 //! statistics, the process and its files are the host's. (MEMORY USAGE alone asks the store.)
 
 use super::generic::memory_usage;
@@ -40,6 +40,9 @@ const fn about_commands(name: &'static str, arity: Arity) -> CommandSpec {
     here(name, arity, ASK).category("connection")
 }
 
+/// Looks at what was noted.
+const LOOKING: Flags = ASK.and(Flags::ADMIN);
+
 /// A snapshot is asked for.
 const SAVING: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING);
 
@@ -71,6 +74,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Tells the second since 1970 of the last snapshot, or of the start.")
         .since("1.0.0")
         .tips(CHANGING_OUTPUT),
+    container("LATENCY", LATENCY_ROWS).summary("Tells what took long.").since("2.8.13"),
     here("LOLWUT", AtLeast(1), Flags::READONLY.and(Flags::FAST))
         .syntax("[VERSION version]")
         .summary("Draws a picture, and tells the version.")
@@ -84,6 +88,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .syntax("[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]")
         .summary("Ends the server, once everything is on disk that is to be kept.")
         .since("1.0.0"),
+    container("SLOWLOG", SLOWLOG_ROWS).summary("Tells which calls took too long.").since("2.2.12"),
     here("TIME", Exactly(1), ASK.and(Flags::FAST))
         .summary("Tells the time: seconds since 1970, and microseconds.")
         .since("2.6.0")
@@ -139,6 +144,64 @@ const CONFIG_ROWS: &[CommandSpec] = &[
         .summary("Changes options, all of them or, after an error, none.")
         .since("2.0.0")
         .complexity("O(n) in the number of options")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+];
+
+/// The nodes of a cluster each know their own.
+const OF_ALL_NODES: &[&str] = &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
+
+const LATENCY_ROWS: &[CommandSpec] = &[
+    here("DOCTOR", Exactly(2), ADMIN)
+        .summary("Says in words what took long, and what may help.")
+        .since("2.8.13")
+        .tips(OF_ALL_NODES),
+    here("GRAPH", Exactly(3), ADMIN)
+        .syntax("event")
+        .summary("Draws the last events of a kind.")
+        .since("2.8.13")
+        .tips(OF_ALL_NODES),
+    help("2.8.13"),
+    here("HISTOGRAM", AtLeast(2), ADMIN)
+        .syntax("[command [command ...]]")
+        .summary("Tells how many calls of commands took how long.")
+        .since("7.0.0")
+        .complexity("O(n) in the number of commands")
+        .tips(OF_ALL_NODES),
+    here("HISTORY", Exactly(3), ADMIN)
+        .syntax("event")
+        .summary("Tells the last events of a kind.")
+        .since("2.8.13")
+        .tips(OF_ALL_NODES),
+    here("LATEST", Exactly(2), ADMIN).summary("Tells the last event of each kind.").since("2.8.13").tips(OF_ALL_NODES),
+    here("RESET", AtLeast(2), ADMIN)
+        .syntax("[event [event ...]]")
+        .summary("Forgets events.")
+        .since("2.8.13")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+];
+
+const SLOWLOG_ROWS: &[CommandSpec] = &[
+    here("DETAILS", AtLeast(2), LOOKING)
+        .syntax("[count]")
+        .summary("Tells the last slow calls, with the shard that each ran on and how long it had waited for it.")
+        .since("7.4.0")
+        .complexity("O(n) in the number of entries")
+        .tips(CHANGING_OUTPUT),
+    here("GET", AtLeast(2), LOOKING)
+        .syntax("[count]")
+        .summary("Tells the last slow calls.")
+        .since("2.2.12")
+        .complexity("O(n) in the number of entries")
+        .tips(&["nondeterministic_output", "request_policy:all_nodes"]),
+    help("6.2.0"),
+    here("LEN", Exactly(2), LOOKING).summary("Counts the entries of the slow log.").since("2.2.12").tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:agg_sum",
+    ]),
+    here("RESET", Exactly(2), LOOKING)
+        .summary("Empties the slow log.")
+        .since("2.2.12")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
 ];
 

@@ -84,6 +84,14 @@ pub struct Config {
     pub auto_aof_rewrite_min_size: u64,
     pub stop_writes_on_bgsave_error: bool,
     pub rdbcompression: bool,
+    /// Microseconds; negative is never.
+    pub slowlog_log_slower_than: i32,
+    pub slowlog_max_len: u32,
+    pub latency_tracking: bool,
+    /// Numbers from 0 to 100.
+    pub latency_tracking_info_percentiles: Vec<String>,
+    /// Milliseconds; 0 is never.
+    pub latency_monitor_threshold: u64,
     pub loglevel: LogLevel,
     /// None is standard output.
     pub logfile: Option<PathBuf>,
@@ -120,6 +128,11 @@ impl Default for Config {
             auto_aof_rewrite_min_size: 64 << 20,
             stop_writes_on_bgsave_error: true,
             rdbcompression: true,
+            slowlog_log_slower_than: 10_000,
+            slowlog_max_len: 128,
+            latency_tracking: true,
+            latency_tracking_info_percentiles: ["50", "99", "99.9"].map(String::from).to_vec(),
+            latency_monitor_threshold: 0,
             loglevel: LogLevel::Notice,
             logfile: None,
         }

@@ -32,17 +32,19 @@ pub enum Section {
     Protocol,
     Keyspace,
     Persistence,
+    Monitoring,
     Process,
 }
 
 impl Section {
-    pub const ALL: [Section; 7] = [
+    pub const ALL: [Section; 8] = [
         Section::Network,
         Section::Security,
         Section::Clients,
         Section::Protocol,
         Section::Keyspace,
         Section::Persistence,
+        Section::Monitoring,
         Section::Process,
     ];
 
@@ -54,6 +56,7 @@ impl Section {
             Section::Protocol => "Protocol",
             Section::Keyspace => "Keyspace and memory",
             Section::Persistence => "Persistence",
+            Section::Monitoring => "Monitoring",
             Section::Process => "Process and log",
         }
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::row::Change::{AtRunTime, AtStart};
-use super::row::Section::{Clients, Keyspace, Network, Persistence, Process, Protocol, Security};
+use super::row::Section::{Clients, Keyspace, Monitoring, Network, Persistence, Process, Protocol, Security};
 use super::row::{Kind, Row, int, memory, only, row, text, words, yes_no};
 use super::{Config, Fsync, LogLevel, SavePoints, Secret};
 
@@ -128,6 +128,18 @@ pub const ROWS: &[Row] = &[
     row(Persistence, "aof-load-truncated", only("yes", "a log whose end was cut off by a crash is always loaded: only yes is accepted"), AtRunTime,
         "Only yes: a log whose end was cut off by a crash is loaded up to there."),
 
+    row(Monitoring, "slowlog-log-slower-than", Kind::Signed { min: -1, max: i32::MAX, get: |c| c.slowlog_log_slower_than, set: |c, v| c.slowlog_log_slower_than = v }, AtRunTime,
+        "Microseconds from which on a call stands in the slow log; 0 is every call, -1 none. Below 1000 every call is timed by itself, which \
+         costs pipelines of quick commands some speed."),
+    row(Monitoring, "slowlog-max-len", int(0, U32_MAX, |c| c.slowlog_max_len.into(), |c, v| c.slowlog_max_len = v as u32), AtRunTime,
+        "Entries of the slow log; the oldest go."),
+    row(Monitoring, "latency-tracking", yes_no(|c| c.latency_tracking, |c, v| c.latency_tracking = v), AtRunTime,
+        "Keep how long calls of each command take, for INFO latencystats and LATENCY HISTOGRAM."),
+    row(Monitoring, "latency-tracking-info-percentiles", words(|c| c.latency_tracking_info_percentiles.clone(), set_percentiles), AtRunTime,
+        "Which percentiles INFO latencystats tells.").form("PERCENT [...]"),
+    row(Monitoring, "latency-monitor-threshold", int(0, SECONDS_MAX, |c| c.latency_monitor_threshold, |c, v| c.latency_monitor_threshold = v), AtRunTime,
+        "Milliseconds from which on LATENCY notes that something took long; 0 is never."),
+
     row(Process, "loglevel", Kind::Choice { names: LogLevel::NAMES, get: |c| c.loglevel.name(), set: set_loglevel }, AtRunTime,
         "How much the log tells."),
     row(Process, "logfile", text(|c| show_path(c.logfile.as_deref()), |c, v| { c.logfile = path(v); Ok(()) }), AtStart,
@@ -172,6 +184,16 @@ fn add_save(config: &mut Config, words: &[&str]) -> Result<(), String> {
         config.save.0.clear();
     }
     config.save.0.extend(points);
+    Ok(())
+}
+
+/// Errors: not a number from 0 to 100.
+fn set_percentiles(config: &mut Config, words: &[&str]) -> Result<(), String> {
+    let percentile = |word: &&str| match word.parse::<f64>() {
+        Ok(percentile) if (0.0..=100.0).contains(&percentile) => Ok(percentile.to_string()),
+        _ => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned()),
+    };
+    config.latency_tracking_info_percentiles = words.iter().map(percentile).collect::<Result<_, _>>()?;
     Ok(())
 }
 

@@ -26,6 +26,9 @@ fn other_values(row: &Row) -> Vec<String> {
         Kind::Choice { names, .. } => names.iter().map(|name| (*name).into()).collect(),
         Kind::Text { .. } => vec!["/a b\"c".into(), "x".into()],
         Kind::Words { .. } if row.name == "bind" => vec!["* -::*".into(), "1.2.3.4".into()],
+        Kind::Words { .. } if row.name == "latency-tracking-info-percentiles" => {
+            vec!["0 100".into(), "12.5".into(), String::new()]
+        }
         Kind::Words { .. } => vec!["normal 1 2 3 slave 4 5 6 pubsub 7 8 9".into()],
         Kind::Lines { .. } => vec!["60 1".into(), "1 0 2 3".into(), String::new()],
         Kind::Only { .. } => vec![],

@@ -3,6 +3,7 @@
 //! A [`Batch`] carries all requests of one turn for one destination: their words copied into one buffer, one [`Item`] a
 //! request. It is run at the destination, filled with the replies, and goes back in the same allocation.
 
+use super::costs::SlowCall;
 use super::durability::{LoadedShard, Marker};
 use super::pubsub::Interest;
 use super::rendezvous::Rendezvous;
@@ -27,6 +28,8 @@ pub enum Mail {
     InterestNoted { by: usize, number: u64 },
     /// A client is gone: what it watches on this worker's shard ends.
     Forget(u64),
+    /// A call of one of this worker's clients took too long.
+    Slow(Box<SlowCall>),
     /// To worker 0: a marker to publish.
     Mark(Marker),
     /// This worker's shard, with all that was kept: the start is over.
@@ -39,6 +42,8 @@ pub struct Batch {
     pub from: usize,
     /// The sender's turn, see [`super::net::Net::published`].
     pub turn: u64,
+    /// When the first request was put in, by the clock of `System::ns`.
+    pub since_ns: u64,
     pub items: Vec<Item>,
     pub words: Vec<Arg>,
     /// Hashes of keys, so that they are made once and all can be fetched ahead.
@@ -195,6 +200,14 @@ pub enum Dest {
     Element {
         conn: u32,
     },
+}
+
+impl Dest {
+    /// Whether it is the answer to a request, or the first part of one.
+    #[inline]
+    pub fn is_first(&self) -> bool {
+        !matches!(self, Dest::Join { part: 1.., .. })
+    }
 }
 
 pub struct Late {

@@ -32,6 +32,7 @@
 
 pub mod admission;
 pub mod connection;
+pub mod costs;
 pub mod durability;
 pub mod host;
 pub mod join;

@@ -4,10 +4,12 @@
 //! whose batches have to be seen in one order by several shards: with a command over several shards, or with requests of
 //! one connection for several shards.
 
+use super::costs::{Cost, Costs, Events, Histogram, SlowLog};
 use super::mail::Mail;
 use super::signals::{Published, Sleep, Turnstile};
 use super::stats::WorkerStats;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use kv_core::command::RowId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -58,6 +60,7 @@ struct Port {
     wake: Box<dyn Wake>,
     connections: AtomicUsize,
     stats: WorkerStats,
+    costs: Costs,
 }
 
 pub struct Net {
@@ -66,6 +69,8 @@ pub struct Net {
     next_client: AtomicU64,
     /// Connections refused because the server was full.
     rejected: AtomicU64,
+    slow_log: SlowLog,
+    events: Events,
     faults: Faults,
 }
 
@@ -99,6 +104,7 @@ impl Net {
                     wake,
                     connections: AtomicUsize::new(0),
                     stats: WorkerStats::new(databases),
+                    costs: Costs::default(),
                 }
             })
             .collect();
@@ -107,6 +113,8 @@ impl Net {
             turnstile: Turnstile::default(),
             next_client: AtomicU64::new(1),
             rejected: AtomicU64::new(0),
+            slow_log: SlowLog::default(),
+            events: Events::default(),
             faults,
         };
         (Arc::new(net), mailboxes)
@@ -210,6 +218,31 @@ impl Net {
 
     pub fn stats(&self, worker: usize) -> &WorkerStats {
         &self.ports[worker].stats
+    }
+
+    /// What commands have cost at a worker.
+    pub fn costs(&self, worker: usize) -> &Costs {
+        &self.ports[worker].costs
+    }
+
+    /// The sum over all workers.
+    pub fn cost(&self, row: RowId) -> Cost {
+        self.ports.iter().map(|p| p.costs.cost(row)).fold(Cost::default(), Cost::and)
+    }
+
+    /// How long calls of a command took, at all workers.
+    pub fn histogram(&self, row: RowId) -> Histogram {
+        let mut histogram = Histogram::default();
+        self.ports.iter().for_each(|p| p.costs.add_spread(row, &mut histogram));
+        histogram
+    }
+
+    pub fn slow_log(&self) -> &SlowLog {
+        &self.slow_log
+    }
+
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// The sum of one figure over all workers.

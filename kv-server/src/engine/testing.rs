@@ -14,6 +14,7 @@ use kv_core::resp::reply::TEXT_LINE_END;
 use kv_core::store::{KeyHasher, Shard};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// The machine, as far as the engine asks: one configuration file in memory, and what was asked for.
@@ -22,11 +23,17 @@ pub struct TestSystem {
     pub file: Mutex<Option<String>>,
     pub shut_down: Mutex<Option<ShutDown>>,
     pub options_changed: Mutex<usize>,
+    /// How far the clock of spans goes with each look at it.
+    pub look_ns: AtomicU64,
+    pub ns: AtomicU64,
 }
 
 impl System for TestSystem {
     fn process(&self) -> Process {
         Process { id: 1, run_id: "7".repeat(40), started: START_MS, resident_bytes: 1 << 20, ..Process::default() }
+    }
+    fn ns(&self) -> u64 {
+        self.ns.fetch_add(self.look_ns.load(Relaxed), Relaxed)
     }
     fn config_file(&self) -> Option<PathBuf> {
         self.file.lock().unwrap().as_ref().map(|_| PathBuf::from("/etc/kv.conf"))

@@ -1,6 +1,7 @@
 //! One worker: some connections, one shard, and the steps of a turn (see the module above for their order and why).
 
 use super::connection::{Connection, Life};
+use super::costs::Meter;
 use super::durability::{Link, LoadedShard, Marker};
 use super::host::{self, HostTable, System};
 use super::join::{Joining, Piece};
@@ -173,6 +174,9 @@ pub struct Worker {
 
     pub(super) pause: host::Pause,
     pub(super) figures: Figures,
+    pub(super) meter: Meter,
+    /// When the requests of this turn began to be run, by the clock of spans.
+    turn_ns: u64,
     /// A connection was above its soft output limit when last looked at.
     over_soft_limit: bool,
     next_second: UnixMs,
@@ -210,6 +214,7 @@ impl Worker {
         let shards = net.workers();
         let (id, hasher) = (shard.index, shard.hasher.clone());
         shard.log.on = last.log;
+        let meter = Meter::new(net.clone(), system.clone(), id);
         let mut worker = Worker {
             id,
             mailbox,
@@ -264,6 +269,8 @@ impl Worker {
             seed: seed | 1,
             pause: host::Pause::default(),
             figures: Figures::default(),
+            meter,
+            turn_ns: 0,
             over_soft_limit: false,
             next_second: 0,
             sample: Default::default(),
@@ -285,6 +292,7 @@ impl Worker {
             args: self.config.proto_max_args as usize,
             bulk: self.config.proto_max_bulk_len as usize,
         };
+        self.meter.options_changed(&self.config);
     }
 
     pub fn config(&self) -> &Config {
@@ -468,6 +476,7 @@ impl Worker {
     pub fn set_time(&mut self, now_us: u64) {
         self.now_us = self.now_us.max(now_us);
         self.now = self.now_us / 1000;
+        self.meter.set_time(self.now);
     }
 
     /// How long a turn took, for the figures.
@@ -500,6 +509,7 @@ impl Worker {
                     self.set_time(shard.log.latest() * 1000);
                     self.shard = Some(shard);
                 }
+                Mail::Slow(call) => self.log_slow(*call),
                 Mail::Mark(marker) => self.mark(marker),
                 Mail::Loaded(loaded) => self.take_loaded(*loaded),
             }
@@ -754,6 +764,7 @@ impl Worker {
             let mut batch = self.outgoing[to].take().expect("just seen");
             batch.from = self.id;
             batch.turn = self.published;
+            batch.since_ns = self.turn_ns;
             self.figures.batches += 1;
             self.net.post(to, Mail::Requests(batch));
             self.posted.push(to);
@@ -778,6 +789,7 @@ impl Worker {
     fn close_gathering(&mut self) {
         let Some(mut gathering) = self.gathering.take() else { return };
         gathering.work.from = self.id;
+        gathering.work.since_ns = self.turn_ns;
         let involved: Vec<usize> = (0..gathering.involved.len()).filter(|&s| gathering.involved[s]).collect();
         let meeting = Arc::new(super::rendezvous::Rendezvous::new(involved.len(), gathering.work));
         for shard in involved {

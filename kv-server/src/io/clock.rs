@@ -37,6 +37,12 @@ impl Clock {
         (elapsed as i64 + self.offset_us.load(Ordering::Relaxed)).max(0) as u64
     }
 
+    /// Nanoseconds since the start, which no setting of the wall clock changes.
+    #[inline]
+    pub fn ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+
     fn follow_wall_clock(&self, elapsed: u64) {
         let offset = self.offset_us.load(Ordering::Relaxed);
         let step = wall_us() - elapsed as i64 - offset;

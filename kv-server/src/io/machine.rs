@@ -49,6 +49,10 @@ impl System for Machine {
         }
     }
 
+    fn ns(&self) -> u64 {
+        self.shared.clock.ns()
+    }
+
     fn config_file(&self) -> Option<PathBuf> {
         self.config_file.clone()
     }

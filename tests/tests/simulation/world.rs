@@ -27,6 +27,9 @@ impl System for NoMachine {
     fn process(&self) -> Process {
         Process::default()
     }
+    fn ns(&self) -> u64 {
+        0
+    }
     fn config_file(&self) -> Option<PathBuf> {
         None
     }

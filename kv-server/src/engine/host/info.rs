@@ -4,11 +4,12 @@
 //! up; a field whose subject exists but is not in use says so (`aof_enabled:0`). `# Shards` is ours.
 
 use super::{Call, Done, HostFn, Process, REDIS_VERSION};
+use crate::engine::costs::Cost;
 use crate::engine::durability::Figures;
 use crate::engine::pubsub::Kind;
 use crate::engine::stats::ERROR_CODES;
 use crate::engine::worker::Worker;
-use kv_core::command::Args;
+use kv_core::command::{Args, RowId};
 use kv_core::resp::Reply;
 use kv_core::resp::reply::TEXT_LINE_END;
 use kv_core::store::UnixMs;
@@ -124,42 +125,47 @@ impl Text {
 type SectionFn = fn(&Worker, &Totals, &mut Text);
 
 struct Section {
+    /// Only told when it, or everything, is asked for.
+    is_extra: bool,
     name: &'static str,
     title: &'static str,
     write: SectionFn,
 }
 
 const SECTIONS: &[Section] = &[
-    Section { name: "server", title: "Server", write: server },
-    Section { name: "clients", title: "Clients", write: clients },
-    Section { name: "memory", title: "Memory", write: memory },
-    Section { name: "persistence", title: "Persistence", write: persistence },
-    Section { name: "stats", title: "Stats", write: stats },
-    Section { name: "replication", title: "Replication", write: replication },
-    Section { name: "cpu", title: "CPU", write: cpu },
-    Section { name: "modules", title: "Modules", write: modules },
-    Section { name: "errorstats", title: "Errorstats", write: errorstats },
-    Section { name: "cluster", title: "Cluster", write: cluster },
-    Section { name: "keyspace", title: "Keyspace", write: keyspace },
-    Section { name: "shards", title: "Shards", write: shards },
+    Section { is_extra: false, name: "server", title: "Server", write: server },
+    Section { is_extra: false, name: "clients", title: "Clients", write: clients },
+    Section { is_extra: false, name: "memory", title: "Memory", write: memory },
+    Section { is_extra: false, name: "persistence", title: "Persistence", write: persistence },
+    Section { is_extra: false, name: "stats", title: "Stats", write: stats },
+    Section { is_extra: false, name: "replication", title: "Replication", write: replication },
+    Section { is_extra: false, name: "cpu", title: "CPU", write: cpu },
+    Section { is_extra: false, name: "modules", title: "Modules", write: modules },
+    Section { is_extra: true, name: "commandstats", title: "Commandstats", write: commandstats },
+    Section { is_extra: false, name: "errorstats", title: "Errorstats", write: errorstats },
+    Section { is_extra: true, name: "latencystats", title: "Latencystats", write: latencystats },
+    Section { is_extra: false, name: "cluster", title: "Cluster", write: cluster },
+    Section { is_extra: false, name: "keyspace", title: "Keyspace", write: keyspace },
+    Section { is_extra: false, name: "shards", title: "Shards", write: shards },
 ];
 
 /// Words that stand for all sections.
-const EVERYTHING: &[&str] = &["default", "all", "everything"];
+const EVERYTHING: &[&str] = &["all", "everything"];
 
 fn info(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
-    let mut all = args.left() == 0;
+    let (mut all, mut default) = (false, args.left() == 0);
     let mut chosen = [false; SECTIONS.len()];
     while args.left() > 0 {
         let word = args.next()?;
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         all |= EVERYTHING.iter().any(|name| is(name));
+        default |= is("default");
         SECTIONS.iter().zip(&mut chosen).for_each(|(section, chosen)| *chosen |= is(section.name));
     }
     let totals = Totals::of(call.worker);
     let mut text = Text(String::new());
     for (section, chosen) in SECTIONS.iter().zip(chosen) {
-        if all || chosen {
+        if all || chosen || default && !section.is_extra {
             if !text.0.is_empty() {
                 text.0.push_str(TEXT_LINE_END);
             }
@@ -354,6 +360,45 @@ fn errorstats(worker: &Worker, _: &Totals, text: &mut Text) {
         let count = worker.net.total(|s| s.errors(place));
         if count > 0 {
             text.line(&format!("errorstat_{code}"), format_args!("count={count}"));
+        }
+    }
+}
+
+/// The rows of which something is known, with their names as Redis writes them here.
+fn costly(worker: &Worker) -> impl Iterator<Item = (RowId, String, Cost)> + '_ {
+    let rows = kv_core::command::table();
+    (0..rows.len() as RowId).filter_map(|id| {
+        let cost = worker.net.cost(id);
+        cost.is_any().then(|| (id, rows.row(id).full_name.to_lowercase(), cost))
+    })
+}
+
+fn commandstats(worker: &Worker, _: &Totals, text: &mut Text) {
+    for (_, name, Cost { calls, ns, rejected, failed }) in costly(worker) {
+        let us = ns as f64 / 1000.0;
+        text.line(
+            &format!("cmdstat_{name}"),
+            format_args!(
+                "calls={calls},usec={us:.0},usec_per_call={:.2},rejected_calls={rejected},failed_calls={failed}",
+                us / calls.max(1) as f64
+            ),
+        );
+    }
+}
+
+fn latencystats(worker: &Worker, _: &Totals, text: &mut Text) {
+    if !worker.config.latency_tracking {
+        return;
+    }
+    for (id, name, _) in costly(worker) {
+        let histogram = worker.net.histogram(id);
+        if histogram.calls() > 0 {
+            let percentiles = worker.config.latency_tracking_info_percentiles.iter().map(|word| {
+                let us = histogram.percentile(word.parse().unwrap_or_default());
+                format!("p{word}={us:.3}")
+            });
+            let percentiles: Vec<String> = percentiles.collect();
+            text.line(&format!("latency_percentiles_usec_{name}"), percentiles.join(","));
         }
     }
 }

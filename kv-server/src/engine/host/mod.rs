@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod costs;
 mod info;
 mod persistence;
 mod pubsub;
@@ -108,6 +109,8 @@ impl Call<'_> {
 /// What the server asks of the machine: answered by `io`, and by a stand-in under simulation.
 pub trait System: Send + Sync {
     fn process(&self) -> Process;
+    /// Nanoseconds of a clock that only goes forward and that all threads share: for spans of time.
+    fn ns(&self) -> u64;
     /// The configuration file, if the server was started with one.
     fn config_file(&self) -> Option<PathBuf>;
     fn read_config(&self) -> io::Result<String>;
@@ -208,6 +211,7 @@ fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
         command::HANDLERS,
         info::HANDLERS,
         pubsub::HANDLERS,
+        costs::HANDLERS,
         persistence::HANDLERS,
         transaction::HANDLERS,
     ]

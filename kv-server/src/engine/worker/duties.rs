@@ -1,6 +1,8 @@
 //! What a worker does in every turn besides commands, each within a budget: expiry, walks, limits, figures.
 
 use super::super::connection::Life;
+use super::super::costs::{Client, Kind, SlowCall};
+use super::super::mail::Mail;
 use super::super::stats::Figures;
 use super::{ConnId, Worker};
 use kv_core::store::{Garbage, UnixMs};
@@ -38,7 +40,7 @@ impl Worker {
         if let Some(shard) = self.shard.as_mut() {
             let mut budget = EXPIRE_BUDGET;
             // Nothing follows from an expiry yet but the shard's own count.
-            shard.expire_due(self.now, &mut budget, |_, _, _| {});
+            self.meter.watched(Kind::ExpireCycle, || shard.expire_due(self.now, &mut budget, |_, _, _| {}));
             shard.take_expired(|_, _| {});
             garbage.append(&mut shard.take_garbage());
         }
@@ -60,6 +62,7 @@ impl Worker {
             self.every_second();
         }
         self.publish_figures();
+        self.tell_slow();
         self.end_turn_of_log();
     }
 
@@ -172,12 +175,32 @@ impl Worker {
         self.figures =
             Figures { clients, client_bytes, pubsub_clients, watching_clients, watched_keys, ..Figures::default() };
         self.sample = Sample { at: self.now, ..Sample::default() };
+        self.net.costs(self.id).reset();
         if let Some(shard) = &mut self.shard {
             shard.stats = Default::default();
         }
         if self.id == 0 {
             self.net.reset_rejected();
         }
+    }
+
+    /// Slow calls go to the workers of their clients, who know who these are.
+    pub(super) fn tell_slow(&mut self) {
+        while let Some(call) = self.meter.next_slow() {
+            if call.from == self.id {
+                self.log_slow(call);
+            } else {
+                self.net.send(call.from, Mail::Slow(Box::new(call)));
+            }
+        }
+    }
+
+    pub(super) fn log_slow(&mut self, call: SlowCall) {
+        let c = self.connections.iter().flatten().find(|c| c.session.id == call.client);
+        let client = c
+            .map_or_else(Client::default, |c| Client { address: c.session.peer.clone(), name: c.session.name.clone() });
+        let most = self.config.slowlog_max_len as usize;
+        self.net.slow_log().add(call, client, self.now, most);
     }
 
     pub(in super::super) fn publish_figures(&mut self) {

@@ -1,5 +1,6 @@
 //! Running what came by mail: batches, rendezvous, slices of walks; and the server's own commands.
 
+use super::super::costs::{Meter, Words};
 use super::super::host::Call;
 use super::super::join::{Joining, Piece};
 use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail, NO_UNIT};
@@ -7,6 +8,7 @@ use super::super::net::Faults;
 use super::super::stats::Figures;
 use super::super::transaction::{Place, Unit};
 use super::{ConnId, Walk, Worker};
+use crate::config::find_row;
 use kv_core::command::{
     Args, CommandError, Ctx, Flags, Handler, Join, Known, Outcome, Row, RowId, Settings, Spread, Stores, Table,
 };
@@ -39,7 +41,11 @@ impl Worker {
             return false;
         }
         let mut batch = self.queue.pop_front().expect("just seen");
+        self.meter.begin(batch.from, batch.since_ns);
         self.run_batch(&mut batch);
+        self.meter.end();
+        // Before the replies: who has them finds the slow ones in the log.
+        self.tell_slow();
         batch.shows = self.shows();
         if let Some(marker) = batch.marker.take() {
             self.pass(marker);
@@ -103,6 +109,7 @@ impl Worker {
                     settings: &self.settings,
                     hasher: &self.hasher,
                     faults: self.net.faults(),
+                    meter: &self.meter,
                 };
                 let unit = batch.units[item.unit as usize].as_mut().expect("it has not been taken");
                 env.run_unit_item(Stores::One(shard), self.table, &item, unit, &mut replies, &mut self.figures)
@@ -153,6 +160,7 @@ impl Worker {
                     settings: &self.settings,
                     hasher: &self.hasher,
                     faults: Faults::NONE,
+                    meter: &self.meter,
                 };
                 let start = out.len();
                 let (outcome, elements) =
@@ -180,7 +188,9 @@ impl Worker {
                 let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
                 let start = out.len();
                 let mut reply = Vec::new();
+                self.meter.call(item.row, item.dest.is_first());
                 let result = self.run_host(item.row, None, item.client, &mut args, item.proto, &mut reply);
+                self.end_host_call(item.row, item.client, data, words, result.is_err() && item.dest.is_first());
                 out.extend_from_slice(&reply);
                 if let Err(error) = result {
                     out.truncate(start);
@@ -188,6 +198,19 @@ impl Worker {
                 }
                 false
             }
+        }
+    }
+
+    /// Ends what the meter knows of one of the server's own commands.
+    pub(super) fn end_host_call(&self, row: RowId, client: u64, data: &[u8], words: &[Arg], failed: bool) {
+        if failed {
+            self.meter.failed(row);
+        }
+        if self.meter.is_single() {
+            self.meter.end_call(client, || {
+                let row = self.table.row(row);
+                Words::without_secrets(data, words, |at| is_secret(row, data, words, at))
+            });
         }
     }
 
@@ -211,6 +234,7 @@ impl Worker {
     /// A panic in here would leave shards in the wrong hands; the server is built so that it ends the process.
     fn run_together(&mut self, mut shards: Vec<Box<Shard>>, mut work: Box<Batch>) {
         self.figures.rendezvous += 1;
+        self.meter.begin(work.from, work.since_ns);
         let count = self.outgoing.len();
         let mut replies = std::mem::take(&mut work.replies);
         for i in 0..work.items.len() {
@@ -224,6 +248,7 @@ impl Worker {
                 settings: &self.settings,
                 hasher: &self.hasher,
                 faults: self.net.faults(),
+                meter: &self.meter,
             };
             let stores = Stores::Many(&mut shards);
             if item.unit != NO_UNIT {
@@ -237,6 +262,8 @@ impl Worker {
             debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
             work.items[i].reply_end = replies.len();
         }
+        self.meter.end();
+        self.tell_slow();
         work.replies = replies;
         work.shows = shards.iter().map(|shard| self.shown_by(shard)).max().unwrap_or(0);
         for shard in shards {
@@ -269,7 +296,9 @@ impl Worker {
             let mut ctx = Ctx::new(Stores::One(shard), self.outgoing.len(), self.now, walk.db, &self.settings);
             ctx.cursor = walk.cursor;
             let mut reply = Reply::new(&mut walk.reply, walk.proto);
+            self.meter.call(walk.row, false);
             let result = handler(&mut ctx, &mut args, &mut reply);
+            self.meter.end();
             walk.elements += reply.elements();
             match result {
                 Ok(Outcome::Again(cursor)) => {
@@ -303,6 +332,13 @@ impl Worker {
 /// Whether a command may take several turns: its answers can then be put together from runs of elements.
 fn is_walk(row: &Row) -> bool {
     matches!(row.spec.spread, Spread::All { join: Join::Concat })
+}
+
+/// Whether a word of one of the server's own commands may be a password: any that is told to say who one is, and the
+/// value of a secret option.
+fn is_secret(row: &Row, data: &[u8], words: &[Arg], at: usize) -> bool {
+    let name = std::str::from_utf8(words[at - 1].get(data)).ok();
+    row.spec.flags.has(Flags::NO_AUTH) || name.and_then(find_row).is_some_and(|option| option.secret)
 }
 
 /// A walk that has not begun.
@@ -340,6 +376,7 @@ pub(super) struct Env<'a> {
     pub settings: &'a Settings,
     pub hasher: &'a KeyHasher,
     pub faults: Faults,
+    pub meter: &'a Meter,
 }
 
 impl Env<'_> {
@@ -364,7 +401,8 @@ impl Env<'_> {
         ctx.sliced = self.sliced;
         let before = out.len();
         let mut reply = Reply::new(out, item.proto);
-        match handler(&mut ctx, &mut args, &mut reply) {
+        self.meter.call(item.row, item.dest.is_first());
+        let done = match handler(&mut ctx, &mut args, &mut reply) {
             Ok(outcome) => {
                 let elements = reply.elements();
                 (outcome, elements)
@@ -372,9 +410,16 @@ impl Env<'_> {
             Err(error) => {
                 out.truncate(before);
                 answer_error(item, &error, out, figures);
+                if item.dest.is_first() {
+                    self.meter.failed(item.row);
+                }
                 (Outcome::Done, 0)
             }
+        };
+        if self.meter.is_single() {
+            self.meter.end_call(item.client, || Words::of(data, words));
         }
+        done
     }
 
     /// Runs a transaction that came by mail.

@@ -5,6 +5,7 @@
 
 use super::super::admission::{self, Circumstances};
 use super::super::connection::{Connection, Life, SEVERAL};
+use super::super::costs::Words;
 use super::super::mail::{Answer, Batch, Dest, Item, NO_UNIT};
 use super::super::session::ReplyMode;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
@@ -317,6 +318,10 @@ impl Worker {
     pub fn run_local(&mut self) {
         let requests = std::mem::take(&mut self.requests);
         let words = std::mem::take(&mut self.words);
+        if !requests.is_empty() {
+            self.turn_ns = self.meter.now_ns();
+            self.meter.begin(self.id, self.turn_ns);
+        }
         // What stands in the mailbox before us runs before us.
         let in_place = !self.is_stalled();
         let ahead = in_place && requests.len() > 1;
@@ -362,6 +367,7 @@ impl Worker {
             self.figures.commands += (i - first - waiting.len()) as u64;
             self.after_requests(conn, data, waiting, &words);
         }
+        self.meter.end();
         self.requests = requests;
         self.requests.clear();
         self.words = words;
@@ -443,6 +449,9 @@ impl Worker {
         let mute = c.next_is_mute();
         if let Plan::Refuse(refusal) = request.plan {
             let text = refusal_text(refusal, row, data, words);
+            if refusal == Refusal::Arity {
+                self.net.costs(self.id).rejected(request.row);
+            }
             self.reject(request.conn, row, &text, mute);
             return true;
         }
@@ -454,11 +463,13 @@ impl Worker {
             flags = flags.and(unit.flags().common(Flags::OF_ANY));
         }
         if queues && flags.has(Flags::NO_MULTI) {
+            self.net.costs(self.id).rejected(request.row);
             self.reject(request.conn, row, "ERR Command not allowed inside a transaction", mute);
             return true;
         }
         let now = Circumstances { session: &c.session, status: self.link.status(), is_loading: self.is_loading };
         if let Some(error) = admission::refusal(flags, &now) {
+            self.net.costs(self.id).rejected(request.row);
             self.reject(request.conn, row, &error.to_string(), mute);
             return true;
         }
@@ -559,6 +570,7 @@ impl Worker {
         };
         let before = out.len();
         let mut reply = Reply::new(out, c.session.proto);
+        self.meter.call(request.row, true);
         match handler(&mut ctx, &mut args, &mut reply) {
             Ok(outcome) => debug_assert!(outcome == Outcome::Done, "walks are cut only where they may go on"),
             Err(error) => {
@@ -566,7 +578,11 @@ impl Worker {
                 let text = error.to_string();
                 Reply::new(out, c.session.proto).error(&text);
                 self.figures.count_error(text.as_bytes());
+                self.meter.failed(request.row);
             }
+        }
+        if self.meter.is_single() {
+            self.meter.end_call(c.session.id, || Words::of(data, words));
         }
         if mute {
             out.truncate(before);
@@ -594,6 +610,7 @@ impl Worker {
         };
         let hasher = self.hasher.clone();
         let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
+        self.meter.call(request.row, true);
         let result = match row.spec.handler {
             Handler::Store(handler) => {
                 // Keyless and harmless (WAIT): needs no shard of its own, but a context wants one.
@@ -608,6 +625,7 @@ impl Worker {
             }
             _ => self.run_host(request.row, Some(request.conn), client, &mut args, proto, &mut out),
         };
+        self.end_host_call(request.row, client, data, words, result.is_err());
         let c = self.connection(request.conn);
         let proto = c.session.proto; // HELLO answers in the protocol it chose
         if let Err(error) = result {

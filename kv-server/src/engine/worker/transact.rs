@@ -251,6 +251,7 @@ impl Worker {
             settings: &self.settings,
             hasher: &self.hasher,
             faults: self.net.faults(),
+            meter: &self.meter,
         };
         let c = self.connections[conn as usize].as_mut().expect("it has requests");
         let (client, proto) = (c.session.id, c.session.proto);
@@ -449,7 +450,10 @@ impl Worker {
         let hasher = self.hasher.clone();
         let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
         let proto = self.connection(conn).session.proto;
-        if let Err(error) = self.run_host(item.row, Some(conn), item.client, &mut args, proto, out) {
+        self.meter.call(item.row, true);
+        let result = self.run_host(item.row, Some(conn), item.client, &mut args, proto, out);
+        self.end_host_call(item.row, item.client, data, words, result.is_err());
+        if let Err(error) = result {
             out.clear();
             let text = error.to_string();
             let proto = self.connection(conn).session.proto;
