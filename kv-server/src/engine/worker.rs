@@ -339,9 +339,11 @@ impl Worker {
 
     /// Where to read to.
     pub fn input_space(&mut self, id: ConnId) -> &mut [u8] {
+        let limit = self.config.client_query_buffer_limit as usize;
         let pool = &mut self.input_pool;
         let c = self.connections[id as usize].as_mut().expect("the connection is there");
-        c.input.space(pool, c.want)
+        // What is longer than the limit will be cut: no room is made for it.
+        c.input.space(pool, c.want.min(limit))
     }
 
     /// `n` bytes have been read.

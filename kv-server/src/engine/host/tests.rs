@@ -214,6 +214,20 @@ fn limits_hold_from_the_command_after_config_set_on() {
 }
 
 #[test]
+fn no_room_is_made_for_a_request_that_is_longer_than_the_limit() {
+    let mut server = TestServer::new(1);
+    let client = server.connect(0);
+    server.run(client, "CONFIG SET client-query-buffer-limit 1mb");
+    let mut request = "*2\r\n$4\r\nECHO\r\n$500000000\r\n".to_owned();
+    request.extend(std::iter::repeat_n('x', (1 << 20) - request.len()));
+    server.send(client, &request);
+    assert!(!server.is_closed(client), "it has not passed the limit");
+    server.workers[0].input_space(0);
+    let room = server.workers[0].connection(0).input.data.len();
+    assert!(room < 4 << 20, "{room} bytes");
+}
+
+#[test]
 fn a_client_that_never_reads_is_cut_at_its_limit() {
     with_servers(|server, a, b| {
         assert_eq!(
