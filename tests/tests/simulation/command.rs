@@ -256,6 +256,24 @@ impl Command {
         )
     }
 
+    /// Whether it is refused while writes are.
+    pub fn may_be_refused(&self) -> bool {
+        match self {
+            Command::Watch(_) | Command::Unwatch => false,
+            Command::Transaction(commands) => commands.iter().any(Command::may_be_refused),
+            command => !command.only_reads(),
+        }
+    }
+
+    /// What is left of it when it is refused: a transaction ends the watches of its session.
+    pub fn refused(&self, state: &State, session: usize) -> State {
+        let mut after = state.clone();
+        if let Command::Transaction(_) = self {
+            Command::Unwatch.apply(&mut after, session);
+        }
+        after
+    }
+
     /// What the command answers to a session, and what it does.
     pub fn apply(&self, state: &mut State, session: usize) -> Value {
         match self {

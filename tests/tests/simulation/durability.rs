@@ -184,8 +184,9 @@ impl<'a> Life<'a> {
                             let of = Awaited::Of(self.history.operations.len());
                             c.waiting.push_back(part.map_or(of, |_| Awaited::Nothing));
                         }
-                        let (begin, end) = (u64::MAX, u64::MAX);
-                        let operation = Operation { session: client, command, begin, end, reply: Value::Nil };
+                        let (begin, end, reply) = (u64::MAX, u64::MAX, Value::Nil);
+                        let operation =
+                            Operation { session: client, command, begin, end, reply, perhaps_refused: false };
                         self.history.operations.push(operation);
                     }
                     Ask::Any(words) => {
@@ -246,6 +247,10 @@ impl<'a> Life<'a> {
             self.reached.count(Place::Recovered);
         }
         self.was_refusing = is_refusing;
+        if is_refusing {
+            let arrived = self.history.operations.iter_mut().filter(|o| o.begin < u64::MAX && o.end == u64::MAX);
+            arrived.for_each(|o| o.perhaps_refused = o.command.may_be_refused());
+        }
         if self.fails_until.is_some_and(|until| until <= self.clock) {
             self.fails_until = None;
             self.disk.fail(None);

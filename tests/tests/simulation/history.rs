@@ -5,7 +5,8 @@
 //! those of one session stand in the session's order, even where they were pipelined.
 //!
 //! A history may end in a crash: commands without a reply have happened or not, and what is left after it must be explained,
-//! too: by all that was answered, or by everything up to some moment.
+//! too: by all that was answered, or by everything up to some moment. One that was refused has not happened, although what
+//! stood behind it in its pipeline may have; the crash may have come before the refusal had left the server.
 //!
 //! The search tries the commands that may come next, remembers which sets of commands have failed in which state, and
 //! takes a command that only reads at once: whatever follows, it is as good there as later.
@@ -24,6 +25,8 @@ pub struct Operation {
     /// When its reply had left the engine; `u64::MAX`: it was not answered, and may have happened or not.
     pub end: u64,
     pub reply: Value,
+    /// Writes were refused at some time after it began: if it was not answered, nobody was told whether it was.
+    pub perhaps_refused: bool,
 }
 
 #[derive(Default)]
@@ -108,6 +111,9 @@ impl Search<'_> {
                 ways = vec![(i, after)];
                 break;
             }
+            if self.operations[i].perhaps_refused && !is_answered {
+                ways.push((i, self.operations[i].command.refused(&state, *session)));
+            }
             ways.push((i, after));
         }
         if ways.into_iter().any(|(i, after)| self.goes_on(done | 1 << i, after)) {
@@ -170,6 +176,7 @@ mod tests {
                 begin: *begin,
                 end: *end,
                 reply: reply.clone(),
+                perhaps_refused: false,
             })
             .collect();
         History { names: vec!["x".into(), "y".into()], operations }
@@ -223,6 +230,19 @@ mod tests {
         assert!(!history(&[watch.clone(), exec(Value::NilArray)]).is_explained());
         let unwatch = (0, 4, 5, Command::Unwatch, ok());
         assert!(history(&[watch, write, unwatch, exec(done)]).is_explained());
+    }
+
+    #[test]
+    fn what_was_not_answered_may_have_been_refused_only_while_writes_were() {
+        let set = |key, value| (0, 1, u64::MAX, Command::Set(key, text(value)), Value::Nil);
+        let mut history = history(&[set(0, "1"), set(1, "2")]);
+        let (before, after) = (vec![None, None], vec![None, Some(text("2"))]);
+        assert!(!history.leads_to(&before, &after) && !history.comes_by(&before, &after));
+        history.operations[0].perhaps_refused = true;
+        assert!(history.leads_to(&before, &after) && history.comes_by(&before, &after));
+        // Who was told that it was done was not refused.
+        (history.operations[0].end, history.operations[0].reply) = (2, ok());
+        assert!(!history.leads_to(&before, &after));
     }
 
     #[test]

@@ -119,7 +119,8 @@ impl Run {
                     let of = Awaited::Of(self.history.operations.len());
                     c.waiting.push_back(reply.map_or(of, Awaited::This));
                 }
-                let operation = Operation { session: client, command, begin: 0, end: u64::MAX, reply: Value::Nil };
+                let (begin, end, reply) = (0, u64::MAX, Value::Nil);
+                let operation = Operation { session: client, command, begin, end, reply, perhaps_refused: false };
                 self.history.operations.push(operation);
             }
         }
