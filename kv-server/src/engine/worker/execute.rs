@@ -102,15 +102,7 @@ impl Worker {
                 Answer::Cut
             } else if item.unit != NO_UNIT {
                 let shard = self.shard.as_mut().expect("batches run only while the shard is here");
-                let env = Env {
-                    shards: self.outgoing.len(),
-                    sliced: false,
-                    now: self.now,
-                    settings: &self.settings,
-                    hasher: &self.hasher,
-                    faults: self.net.faults(),
-                    meter: &self.meter,
-                };
+                let env = env_of!(self);
                 let unit = batch.units[item.unit as usize].as_mut().expect("it has not been taken");
                 env.run_unit_item(Stores::One(shard), self.table, &item, unit, &mut replies, &mut self.figures)
             } else if self.run_item(batch, &item, &mut replies) {
@@ -151,17 +143,8 @@ impl Worker {
                 true
             }
             Handler::Store(_) => {
-                let shards = self.outgoing.len();
                 let shard = self.shard.as_mut().expect("batches run only while the shard is here");
-                let env = Env {
-                    shards,
-                    sliced: true,
-                    now: self.now,
-                    settings: &self.settings,
-                    hasher: &self.hasher,
-                    faults: Faults::NONE,
-                    meter: &self.meter,
-                };
+                let env = Env { sliced: true, ..env_of!(self) };
                 let start = out.len();
                 let (outcome, elements) =
                     env.run(Stores::One(shard), row, item, (data, words, batch.hashes(item)), out, &mut self.figures);
@@ -235,21 +218,12 @@ impl Worker {
     fn run_together(&mut self, mut shards: Vec<Box<Shard>>, mut work: Box<Batch>) {
         self.figures.rendezvous += 1;
         self.meter.begin(work.from, work.since_ns);
-        let count = self.outgoing.len();
         let mut replies = std::mem::take(&mut work.replies);
         for i in 0..work.items.len() {
             let item = work.items[i];
             let row = self.table.row(item.row);
             let (data, words) = work.request(&item);
-            let env = Env {
-                shards: count,
-                sliced: false,
-                now: self.now,
-                settings: &self.settings,
-                hasher: &self.hasher,
-                faults: self.net.faults(),
-                meter: &self.meter,
-            };
+            let env = env_of!(self);
             let stores = Stores::Many(&mut shards);
             if item.unit != NO_UNIT {
                 let unit = work.units[item.unit as usize].as_mut().expect("it has not been taken");
@@ -378,6 +352,22 @@ pub(super) struct Env<'a> {
     pub faults: Faults,
     pub meter: &'a Meter,
 }
+
+/// The worker's own. A macro, as a method would borrow the whole worker, and its shard and figures are needed beside it.
+macro_rules! env_of {
+    ($worker:expr) => {
+        super::execute::Env {
+            shards: $worker.outgoing.len(),
+            sliced: false,
+            now: $worker.now,
+            settings: &$worker.settings,
+            hasher: &$worker.hasher,
+            faults: $worker.net.faults(),
+            meter: &$worker.meter,
+        }
+    };
+}
+pub(super) use env_of;
 
 impl Env<'_> {
     /// Runs a store handler; an error becomes its reply. Gives the outcome and how many loose elements were written.

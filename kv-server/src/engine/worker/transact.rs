@@ -3,7 +3,7 @@
 use super::super::mail::{Batch, Dest, Mail};
 use super::super::session::ReplyMode;
 use super::super::transaction::{Execution, Place, ShardSet, Unit};
-use super::execute::Env;
+use super::execute::env_of;
 use super::route::{Plan, Request};
 use super::{ConnId, Worker};
 use kv_core::command::{
@@ -244,15 +244,7 @@ impl Worker {
     /// Runs a unit on the own shard, as it does any command in place: straight into the connection's output.
     fn run_unit_in_place(&mut self, conn: ConnId, mut unit: Box<Unit>) {
         let shard = self.shard.as_mut().expect("requests run in place only while the shard is here");
-        let env = Env {
-            shards: self.outgoing.len(),
-            sliced: false,
-            now: self.now,
-            settings: &self.settings,
-            hasher: &self.hasher,
-            faults: self.net.faults(),
-            meter: &self.meter,
-        };
+        let env = env_of!(self);
         let c = self.connections[conn as usize].as_mut().expect("it has requests");
         let (client, proto) = (c.session.id, c.session.proto);
         c.saw_shard = true;
