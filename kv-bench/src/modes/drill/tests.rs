@@ -1,11 +1,6 @@
-//! The drill against what a server could have left behind, against a server that keeps nothing, and a real one.
+//! The drill against what a server could have left behind, against servers that keep nothing, and everything.
 
-use std::collections::HashMap;
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Mutex;
-
-use kv_core::resp::client::ReplyDecoder;
 
 use super::*;
 
@@ -65,66 +60,6 @@ fn what_was_never_sent_is_torn() {
     assert!(foreign.compare(4, 4).torn);
 }
 
-const PORT: &str = "KV_BENCH_TEST_STAND_IN_PORT";
-
-/// Not a test: a server that keeps everything in memory, run by the tests as a process of its own.
-#[test]
-#[ignore = "a server for the other tests"]
-fn stand_in_server() {
-    let Ok(port) = std::env::var(PORT) else { return };
-    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
-    let store: &Mutex<HashMap<Vec<u8>, Vec<Vec<u8>>>> = &Mutex::default();
-    std::thread::scope(|scope| {
-        for stream in listener.incoming() {
-            scope.spawn(move || {
-                let mut stream = stream.unwrap();
-                let mut requests = ReplyDecoder::default();
-                let mut buffer = [0; 4096];
-                while let Ok(len @ 1..) = stream.read(&mut buffer) {
-                    requests.feed(&buffer[..len]);
-                    while let Some(Value::Array(args)) = requests.next_value().unwrap() {
-                        let args: Vec<&[u8]> = args.iter().map(|arg| arg.bytes().unwrap()).collect();
-                        if stream.write_all(&answer(&mut store.lock().unwrap(), &args)).is_err() {
-                            return;
-                        }
-                    }
-                }
-            });
-        }
-    });
-}
-
-fn answer(store: &mut HashMap<Vec<u8>, Vec<Vec<u8>>>, args: &[&[u8]]) -> Vec<u8> {
-    let mut out = Vec::new();
-    match args {
-        [b"SET", key, value] => {
-            store.insert(key.to_vec(), vec![value.to_vec()]);
-            b"+OK\r\n".to_vec()
-        }
-        [b"INCR", key] => {
-            let before =
-                store.get(*key).map_or(0, |value| std::str::from_utf8(&value[0]).unwrap().parse::<u64>().unwrap());
-            store.insert(key.to_vec(), vec![(before + 1).to_string().into_bytes()]);
-            b":1\r\n".to_vec()
-        }
-        [b"RPUSH", key, value] => {
-            store.entry(key.to_vec()).or_default().push(value.to_vec());
-            b":1\r\n".to_vec()
-        }
-        [b"GET", key] => match store.get(*key) {
-            Some(value) => [format!("${}\r\n", value[0].len()).as_bytes(), &value[0], b"\r\n"].concat(),
-            None => b"$-1\r\n".to_vec(),
-        },
-        // An array of bulk strings has the form of a request.
-        [b"LRANGE", key, ..] => {
-            encode_request(&mut out, store.get(*key).map_or(&[][..], |list| list));
-            out
-        }
-        [b"PING"] => b"+PONG\r\n".to_vec(),
-        _ => b"-ERR unknown command\r\n".to_vec(),
-    }
-}
-
 fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
@@ -133,14 +68,21 @@ fn drill(command: String, rounds: u32) -> Drill {
     Drill { command, connections: 3, pipeline: 4, rounds, load: Duration::from_millis(300), seed: 5 }
 }
 
+/// The command of a Redis server of its own, with these options; None: there is none on this machine.
+fn redis(port: u16, options: &str) -> Option<(String, tempfile::TempDir)> {
+    if Command::new("redis-server").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "redis-server is not installed, and CI is set");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = line::quote(folder.path().to_str().unwrap().as_bytes());
+    Some((format!("redis-server --port {port} --dir {dir} --save '' {options}"), folder))
+}
+
 #[test]
 fn a_server_that_loses_what_it_acknowledged_is_caught() {
     let port = free_port();
-    let program = std::env::current_exe().unwrap();
-    let command = format!(
-        "env {PORT}={port} {} --exact modes::drill::tests::stand_in_server --ignored --nocapture",
-        line::quote(program.to_str().unwrap().as_bytes())
-    );
+    let Some((command, _folder)) = redis(port, "--appendonly no") else { return };
     let result = measure(&Server::local(port), &drill(command, 2), &mut |_| ()).unwrap();
     assert_eq!(result.rounds.len(), 2);
     assert!(result.acknowledged > 0);
@@ -151,13 +93,8 @@ fn a_server_that_loses_what_it_acknowledged_is_caught() {
 
 #[test]
 fn a_server_that_syncs_its_log_before_it_answers_loses_nothing() {
-    if Command::new("redis-server").arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "redis-server is not installed, and CI is set");
-        return;
-    }
-    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
-    let folder = line::quote(folder.path().to_str().unwrap().as_bytes());
-    let command = format!("redis-server --port {port} --dir {folder} --save '' --appendonly yes --appendfsync always");
+    let port = free_port();
+    let Some((command, _folder)) = redis(port, "--appendonly yes --appendfsync always") else { return };
     let result = measure(&Server::local(port), &drill(command, 2), &mut |_| ()).unwrap();
     assert!(result.acknowledged > 0);
     assert_eq!((result.lost, result.torn), (0, 0), "{result:?}");
