@@ -69,6 +69,10 @@ pub struct BenchOptions {
     /// Requests that a connection sends at once; with --rate, that it has under way at most
     #[arg(short = 'P', value_name = "PIPELINE", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pipeline: u32,
+    /// 0: each burst of requests goes over a connection of its own
+    #[arg(short = 'k', value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1),
+          conflicts_with_all = ["rate", "replay", "find_max", "drill", "idle"])]
+    keep_alive: u8,
     /// Threads that drive the connections
     #[arg(long, value_name = "THREADS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: u32,
@@ -352,6 +356,7 @@ impl BenchOptions {
         Load {
             limit: Limit { requests: self.requests.or(all_of_it.then_some(DEFAULT_REQUESTS)), time },
             connections: self.clients,
+            keep_alive: self.keep_alive != 0,
             pipeline: self.pipeline,
             threads: self.threads,
             pace: match (&traffic, self.rate, self.replay_speed) {
@@ -410,6 +415,7 @@ fn fast(workload: Workload, keys: u64, connections: u32, pipeline: u32, threads:
     Load {
         traffic: Traffic::Made(workload),
         connections,
+        keep_alive: true,
         pipeline,
         threads,
         pace: Pace::Closed,
@@ -451,6 +457,7 @@ impl Probe {
         Ok(Load {
             traffic: Traffic::Made(workload),
             connections: 1,
+            keep_alive: true,
             pipeline: u32::MAX,
             threads: 1,
             pace: Pace::Open { rate: 1e6 / self.interval_us as f64, arrivals: Arrivals::Fixed },

@@ -51,7 +51,7 @@ fn run(line: &CommandLine) -> Result<bool> {
         std::io::stdout().write_all(&text)?;
         return Ok(true);
     }
-    let server = &line.server;
+    let server = &line.server.clone().resolved();
     let report = Report::new(&line.report)?;
     match &line.mode {
         None => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use kv_core::resp::client::{ReplyDecoder, Value, encode_request};
+use kv_core::resp::client::{ReplyDecoder, Uri, Value, encode_request};
 
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Server {
@@ -38,6 +38,10 @@ pub struct Server {
     /// Has the server track keys for every connection (CLIENT TRACKING ON; it needs -3)
     #[arg(long, requires = "resp3", global = true)]
     pub enable_tracking: bool,
+    /// Everything at once: redis://user:password@host:port/db
+    #[arg(short, value_name = "URI", global = true, value_parser = Uri::parse,
+          conflicts_with_all = ["host", "port", "socket", "password", "user", "db"])]
+    pub uri: Option<Uri>,
 }
 
 impl Server {
@@ -53,7 +57,19 @@ impl Server {
             db: 0,
             resp3: false,
             enable_tracking: false,
+            uri: None,
         }
+    }
+
+    /// With what `-u` tells in the place of the other options.
+    pub fn resolved(mut self) -> Server {
+        if let Some(uri) = self.uri.take() {
+            self.host = uri.host.unwrap_or(self.host);
+            self.port = uri.port.unwrap_or(self.port);
+            self.db = uri.db.unwrap_or(self.db);
+            (self.user, self.password) = (uri.user, uri.password);
+        }
+        self
     }
 
     pub fn address(&self) -> String {
@@ -84,21 +100,45 @@ impl Server {
     pub fn connect(&self) -> Result<Client> {
         let stream = self.open().with_context(|| format!("could not connect to {}", self.address()))?;
         let mut client = Client { stream, replies: ReplyDecoder::default(), out: Vec::new() };
-        if let Some(password) = &self.password {
-            let login: Vec<&str> =
-                ["AUTH"].into_iter().chain(self.user.as_deref()).chain([password.as_str()]).collect();
-            client.must(&login)?;
+        let (login, count) = self.login();
+        client.must_all(&login, count)?;
+        Ok(client)
+    }
+
+    /// What a new connection asks before anything else: the requests, encoded, and how many they are.
+    pub fn login(&self) -> (Vec<u8>, usize) {
+        let (mut bytes, mut count) = (Vec::new(), 0);
+        let mut ask = |request: &[&str]| {
+            encode_request(&mut bytes, request);
+            count += 1;
+        };
+        match (&self.user, &self.password) {
+            (Some(user), Some(password)) => ask(&["AUTH", user, password]),
+            (None, Some(password)) => ask(&["AUTH", password]),
+            (_, None) => {}
         }
         if self.resp3 {
-            client.must(&["HELLO", "3"])?;
+            ask(&["HELLO", "3"]);
         }
         if self.db != 0 {
-            client.must(&["SELECT", &self.db.to_string()])?;
+            ask(&["SELECT", &self.db.to_string()]);
         }
         if self.enable_tracking {
-            client.must(&["CLIENT", "TRACKING", "ON"])?;
+            ask(&["CLIENT", "TRACKING", "ON"]);
         }
-        Ok(client)
+        (bytes, count)
+    }
+
+    /// A connection like `before`, under way: nobody waits for it, and it has not logged in.
+    pub fn reconnect(&self, before: &mio::net::TcpStream) -> std::io::Result<mio::net::TcpStream> {
+        if self.socket.is_some() {
+            let stream = self.open()?;
+            stream.set_nonblocking(true)?;
+            return Ok(mio::net::TcpStream::from_std(stream));
+        }
+        let stream = mio::net::TcpStream::connect(before.peer_addr()?)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! `-h` is the host, as in redis-cli, so help is `--help` only. A `-u` URI fills in what no option of its own says.
 
-mod uri;
-
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{IsTerminal, Read};
@@ -14,7 +12,6 @@ use std::time::Duration;
 use clap::{ArgAction, Args, CommandFactory, Parser};
 use kv_core::resp::line;
 
-use self::uri::Uri;
 use crate::format::{Format, Style};
 use crate::modes::keys::{Measure, Walk};
 use crate::modes::latency::Latency;
@@ -22,6 +19,7 @@ use crate::modes::{Mode, Pace};
 use crate::transfer::Transfer;
 use crate::transfer::file::Format as FileFormat;
 use crate::transfer::import::Settings;
+use kv_core::resp::client::Uri;
 
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 6379;
@@ -208,8 +206,8 @@ struct Reach {
     #[arg(short, value_name = "PATH", conflicts_with_all = ["host", "port", "uri"])]
     socket: Option<PathBuf>,
     /// Everything at once: redis://user:password@host:port/db
-    #[arg(short, value_name = "URI")]
-    uri: Option<String>,
+    #[arg(short, value_name = "URI", value_parser = Uri::parse)]
+    uri: Option<Uri>,
     /// Password
     #[arg(short = 'a', long = "pass", value_name = "PASSWORD")]
     password: Option<String>,
@@ -646,7 +644,7 @@ impl Reach {
 
     /// The server, and the database if one was named.
     fn target(self, resp3: bool, environment: &Environment) -> Result<(Target, Option<u32>), String> {
-        let uri = self.uri.as_deref().map(Uri::parse).transpose()?.unwrap_or_default();
+        let uri = self.uri.unwrap_or_default();
         if (self.password.is_some() || uri.password.is_some()) && !self.no_auth_warning {
             eprintln!("Warning: others can see a password on the command line; KVCLI_AUTH hides it.");
         }

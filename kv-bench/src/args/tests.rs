@@ -149,3 +149,14 @@ fn completions_and_the_manual_know_every_option() {
     }
     assert!(parse("probe").mode.unwrap().text().is_none());
 }
+
+#[test]
+fn a_uri_tells_what_the_other_options_of_the_server_do() {
+    let server = parse("-u redis://ann:s%40c@[::1]:7/2 -t get").server.resolved();
+    let by_options = parse("-h ::1 -p 7 -a s@c --user ann --dbnum 2 -t get").server.resolved();
+    assert_eq!(server, by_options);
+    for wrong in ["-u http://h", "-u redis://h -p 7", "-u redis://h -a x", "-k 2", "-k 0 --rate 5"] {
+        assert!(refused(wrong), "{wrong}");
+    }
+    assert!(load("-t get").keep_alive && !load("-t get -k 0").keep_alive);
+}

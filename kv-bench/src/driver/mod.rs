@@ -56,6 +56,8 @@ use worker::Worker;
 pub struct Load {
     pub traffic: Traffic,
     pub connections: u32,
+    /// In the closed loop, whether a connection sends more than one burst; else the next one goes over a new connection.
+    pub keep_alive: bool,
     /// Requests under way on a connection: sent at once in the closed loop, at most in the open one.
     pub pipeline: u32,
     pub threads: u32,

@@ -20,6 +20,7 @@ fn made(workload: Workload, connections: u32, pipeline: u32, requests: u64) -> L
         traffic: Traffic::Made(workload),
         connections,
         pipeline,
+        keep_alive: true,
         threads: connections.min(2),
         pace: Pace::Closed,
         limit: Limit { requests: Some(requests), time: None },
@@ -69,6 +70,44 @@ fn replies_of_every_shape_are_counted_and_errors_told() {
     assert_eq!((outcome.requests, outcome.errors.count, outcome.misses), (500, 100, 100));
     assert_eq!(outcome.errors.first.as_deref(), Some("ERR wanted"));
     assert_eq!((outcome.classes[0].name.as_str(), outcome.classes[0].errors), ("GET", 100));
+}
+
+#[test]
+fn without_keep_alive_every_burst_has_a_connection_of_its_own_that_logs_in() {
+    let seen: Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>> = Arc::default();
+    let server = serve({
+        let seen = seen.clone();
+        move |_, args| {
+            let connection = format!("{:?}", std::thread::current().id());
+            seen.lock().unwrap().entry(connection).or_default().push(args[0].bytes().unwrap().to_vec());
+            Some(b"+OK\r\n".to_vec())
+        }
+    });
+    let server = Server { db: 3, ..server };
+    let load = Load { keep_alive: false, ..load("set", 4, 5, 101) };
+    let outcome = run(&server, &load, &mut ()).unwrap();
+    assert_eq!((outcome.requests, outcome.errors.count), (101, 0));
+    let connections = seen.lock().unwrap();
+    // One more watches.
+    let bursts: Vec<_> = connections.values().filter(|sent| sent.len() > 1).collect();
+    assert_eq!(bursts.iter().map(|sent| sent.len() - 1).sum::<usize>(), 101);
+    for sent in bursts {
+        assert!(sent.len() <= 6 && sent[0] == b"SELECT" && sent[1..].iter().all(|name| name == b"SET"), "{sent:?}");
+    }
+}
+
+#[test]
+fn a_refused_login_ends_the_run() {
+    let server = serve(|n, args| {
+        Some(if n >= 4 && args[0].bytes() == Some(b"AUTH") {
+            b"-WRONGPASS no\r\n".to_vec()
+        } else {
+            b"+OK\r\n".to_vec()
+        })
+    });
+    let server = Server { password: Some("secret".to_owned()), ..server };
+    let load = Load { keep_alive: false, ..load("set", 1, 1, 50) };
+    assert_eq!(format!("{:#}", run(&server, &load, &mut ()).unwrap_err()), "WRONGPASS no");
 }
 
 #[test]
@@ -289,6 +328,7 @@ fn a_log_is_sent_again_in_the_order_of_each_client() {
         let load = Load {
             traffic: Traffic::Logged(log.clone()),
             connections: 3,
+            keep_alive: true,
             pipeline: 2,
             threads: 2,
             pace,

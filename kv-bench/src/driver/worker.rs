@@ -79,14 +79,27 @@ pub struct Worker {
     free_since_ns: u64,
     /// Operations sent and not answered, of all connections.
     under_way: usize,
+    /// How a connection begins anew for each burst, unless it is kept.
+    renewal: Option<Renewal>,
     /// Connections with bytes to send.
     dirty: Vec<usize>,
     tally: Tally,
     has_follow_ups: bool,
 }
 
+struct Renewal {
+    server: Server,
+    /// What a new connection sends first.
+    login: Vec<u8>,
+    logins: usize,
+}
+
 struct Connection {
     stream: TcpStream,
+    /// It has sent a burst.
+    used: bool,
+    /// Replies to its login that have not come.
+    logins: usize,
     out: Vec<u8>,
     /// Bytes of `out` that the socket has taken.
     written: usize,
@@ -125,6 +138,8 @@ impl Worker {
             poll.registry().register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
             connections.push(Connection {
                 stream,
+                used: false,
+                logins: 0,
                 out: Vec::new(),
                 written: 0,
                 under_way: VecDeque::new(),
@@ -165,6 +180,10 @@ impl Worker {
             left: load.limit.requests.map_or(u64::MAX, share),
             free_since_ns: 0,
             under_way: 0,
+            renewal: (!load.keep_alive).then(|| {
+                let (login, logins) = server.login();
+                Renewal { server: server.clone(), login, logins }
+            }),
             dirty: Vec::new(),
             tally: Tally::new(load.classes().len(), open, verified, nanos(load.warm_up)),
             has_follow_ups,
@@ -252,6 +271,12 @@ impl Worker {
             return Ok(());
         }
         let connection = &mut self.connections[at];
+        if let Some(renewal) = self.renewal.as_ref().filter(|_| self.left > 0) {
+            if connection.used {
+                connection.renew(renewal, &self.poll, Token(at))?;
+            }
+            connection.used = true;
+        }
         for _ in 0..self.pipeline {
             if self.left == 0 {
                 break;
@@ -418,11 +443,18 @@ impl Worker {
     fn take_replies(&mut self, at: usize, bytes: &[u8], shared: &Shared) -> Result<()> {
         let now_ns = shared.clock.now_ns();
         let Worker { connections, tally, source, under_way: all_under_way, has_follow_ups, .. } = self;
-        let Connection { replies, under_way, out, .. } = &mut connections[at];
+        let Connection { replies, under_way, out, logins, .. } = &mut connections[at];
         let had = under_way.len();
         // Operations of one kind that were sent together are counted together.
         let mut run: Option<(Answered, u64)> = None;
         replies.read(bytes, |reply| {
+            if *logins > 0 {
+                *logins -= 1;
+                if let Reply::Error(text) = reply {
+                    bail!("{}", String::from_utf8_lossy(text));
+                }
+                return Ok(());
+            }
             let Some(first) = under_way.front_mut() else {
                 bail!("the server sent more replies than there were requests")
             };
@@ -505,6 +537,16 @@ fn verify(found: &mut super::Verification, reply: &[u8], key: u64) {
 }
 
 impl Connection {
+    /// Begins anew with another connection. The time that it takes counts for the requests that wait for it.
+    fn renew(&mut self, renewal: &Renewal, poll: &Poll, token: Token) -> Result<()> {
+        let stream = renewal.server.reconnect(&self.stream);
+        self.stream = stream.with_context(|| format!("could not connect to {}", renewal.server.address()))?;
+        poll.registry().register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.out.extend_from_slice(&renewal.login);
+        self.logins = renewal.logins;
+        Ok(())
+    }
+
     /// Writes what the socket takes; it tells when it takes more.
     fn flush(&mut self) -> Result<()> {
         while self.written < self.out.len() {

@@ -204,6 +204,7 @@ impl Case {
         Ok(Load {
             traffic: Traffic::Made(self.workload(options)?),
             connections: options.clients,
+            keep_alive: true,
             pipeline: options.pipeline,
             threads: 1,
             pace: Pace::Closed,

@@ -14,9 +14,13 @@
 //! RESP3's streamed forms (`$?`, `*?`) are refused, since no Redis server sends them. Attributes (`|`) are read and
 //! dropped: they decorate the value behind them.
 
+mod uri;
+
 use std::fmt;
 
 use memchr::memchr;
+
+pub use uri::Uri;
 
 #[cfg(test)]
 mod tests;

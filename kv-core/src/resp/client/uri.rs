@@ -1,8 +1,8 @@
-//! `-u redis://user:password@host:port/db`.
+//! `redis://user:password@host:port/db`, as the tools' `-u` takes it.
 
 /// The parts of `redis://user:password@host:port/db`; all may be missing.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Uri {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uri {
     pub user: Option<String>,
     pub password: Option<String>,
     pub host: Option<String>,
@@ -11,8 +11,9 @@ pub(super) struct Uri {
 }
 
 impl Uri {
+    /// Errors: what is wrong with it, without the text itself, which may hold a password.
     pub fn parse(text: &str) -> Result<Uri, String> {
-        let bad = |what: &str| format!("-u {text}: {what}");
+        let bad = |what: &str| what.to_owned();
         let Some(rest) = text.strip_prefix("redis://") else {
             return Err(bad("only redis:// is known"));
         };
