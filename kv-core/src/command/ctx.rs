@@ -63,9 +63,6 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// Takes the database, the key and what happened to it.
-pub type OnWrite<'a> = &'a mut dyn FnMut(usize, &[u8], Event);
-
 pub struct Ctx<'a> {
     stores: Stores<'a>,
     /// How many shards there are in all.
@@ -88,8 +85,6 @@ pub struct Ctx<'a> {
     request: (&'a [u8], &'a [Arg]),
     /// What it did is in the log already.
     logged: bool,
-    /// Is told every event of every write.
-    pub on_write: Option<OnWrite<'a>>,
 }
 
 impl<'a> Ctx<'a> {
@@ -107,7 +102,6 @@ impl<'a> Ctx<'a> {
             log: LogAs::State,
             request: (&[], &[]),
             logged: false,
-            on_write: None,
         }
     }
 
@@ -161,12 +155,15 @@ impl<'a> Ctx<'a> {
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
         let (now, index, touch) = (self.now, self.db_index, self.touch);
-        let Shard { dbs, stats, .. } = self.shard(key);
+        let Shard { dbs, stats, notices, .. } = self.shard(key);
         let db = &mut dbs[index];
         let entry = if touch { db.get(key, now) } else { db.peek(key, now) };
         match entry {
             Some(_) => stats.hits += 1,
-            None => stats.misses += 1,
+            None => {
+                stats.misses += 1;
+                notices.note_miss(index, key.bytes);
+            }
         }
         entry
     }
@@ -274,6 +271,12 @@ impl<'a> Ctx<'a> {
         self.db(key).set_string(key, value, expire, now);
     }
 
+    /// Stores a string without expiry, whatever was there; it is never turned into an integer.
+    pub fn set_text(&mut self, key: Key<'_>, text: Vec<u8>) {
+        let now = self.now;
+        self.db(key).set_text(key, text, now);
+    }
+
     /// Changes a string in place, an empty one if there is none; keeps the expiry.
     ///
     /// Panics: when the value is no string.
@@ -363,8 +366,17 @@ impl<'a> Ctx<'a> {
 
     #[inline]
     fn tell(&mut self, db: usize, key: Key<'_>, event: Event) {
-        if let Some(on_write) = &mut self.on_write {
-            on_write(db, key.bytes, event);
+        if self.this_shard().notices.are_wanted() {
+            self.note(db, key, event);
+        }
+    }
+
+    /// In the notices of one of the shards that take part, so that the events of a command stay in order.
+    #[cold]
+    fn note(&mut self, db: usize, key: Key<'_>, event: Event) {
+        let mut shards = self.stores.each();
+        if let Some(first) = shards.next() {
+            first.note(shards, (db, key.bytes, event));
         }
     }
 }

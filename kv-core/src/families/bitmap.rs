@@ -261,11 +261,10 @@ fn bitop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
     }
     let result = bits::combine(operation, &values);
     let len = result.len();
-    let existed = ctx.remove(target);
     if len > 0 {
-        ctx.edit_string(target, |value| *value = result);
+        ctx.set_text(target, result);
         ctx.wrote(target, Event::Set);
-    } else if existed {
+    } else if ctx.remove(target) {
         ctx.wrote(target, Event::Del);
     }
     reply.int(len as i64);

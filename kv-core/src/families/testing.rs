@@ -9,7 +9,7 @@ use crate::command::{
 };
 use crate::resp::client::{self, ReplyDecoder, Value};
 use crate::resp::{Arg, Proto, Reply, line};
-use crate::store::{Key, KeyHasher, Shard, UnixMs};
+use crate::store::{Classes, Key, KeyHasher, Shard, UnixMs};
 use crate::types::Limits;
 use std::sync::Arc;
 
@@ -41,7 +41,12 @@ pub fn session(script: &str) {
 impl World {
     pub fn new(shards: usize) -> World {
         let hasher = Arc::new(KeyHasher::new([7; 16]));
-        let shard = |index| Some(Box::new(Shard::new(index, 16, Arc::clone(&hasher), index as u64 + 1)));
+        let shard = |index| {
+            let mut shard = Box::new(Shard::new(index, 16, Arc::clone(&hasher), index as u64 + 1));
+            // What follows from the commands themselves.
+            shard.want_notices(Classes::ALL.without(Classes::EXPIRED).and(Classes::UNTOLD));
+            Some(shard)
+        };
         World {
             shards: (0..shards).map(shard).collect(),
             hasher,
@@ -200,10 +205,6 @@ impl World {
                 many => Stores::Many(many),
             };
             let mut ctx = Ctx::new(stores, self.shards.len(), self.now, self.db, &self.settings);
-            let mut on_write = |db: usize, key: &[u8], event| {
-                self.events.push((db, String::from_utf8_lossy(key).into_owned(), event));
-            };
-            ctx.on_write = Some(&mut on_write);
             ctx.log_as(row.spec.log, &buf, &args);
             ctx.cursor = cursor;
             ctx.client = self.client;
@@ -223,7 +224,9 @@ impl World {
             }
         }
         let elements = reply.elements();
-        for shard in lent {
+        for mut shard in lent {
+            let told = shard.take_notices();
+            self.events.extend(told.into_iter().map(|n| (n.db, String::from_utf8_lossy(&n.key).into_owned(), n.event)));
             let index = shard.index;
             self.shards[index] = Some(shard);
         }

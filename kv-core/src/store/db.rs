@@ -22,6 +22,7 @@ mod tests;
 pub use self::fuzz::fuzz_db;
 use self::saving::Saving;
 use super::entry::{EMBED_MAX, NewValue, Owned, Stamp, Traits};
+use super::notices::Newborn;
 use super::timer::Timer;
 use super::{Collection, Entry, EntryRef, Garbage, Key, KeyHasher, Object, UnixMs, Value, WrongType};
 use crate::resp::number;
@@ -85,6 +86,7 @@ pub struct Db {
     hasher: Arc<KeyHasher>,
     expired: Vec<Entry>,
     garbage: Vec<Garbage>,
+    pub(super) newborn: Newborn,
     /// Entries are born with this stamp.
     stamp: Stamp,
     /// Stamps that entries may have, one bit each.
@@ -229,6 +231,7 @@ impl Db {
             hasher,
             expired: Vec::new(),
             garbage: Vec::new(),
+            newborn: None,
             stamp: Stamp::default(),
             stamps: Stamp::default().bit(),
             saving: None,
@@ -312,6 +315,15 @@ impl Db {
             }
         };
         self.put(key, value, false, expire, now)
+    }
+
+    /// Stores a string without expiry, whatever was there; it is never turned into an integer.
+    pub fn set_text(&mut self, key: Key<'_>, text: Vec<u8>, now: UnixMs) -> Old {
+        if text.len() <= EMBED_MAX {
+            self.put(key, NewValue::Bytes(&text), true, Expire::Clear, now)
+        } else {
+            self.put(key, NewValue::Object(Box::new(Object::Str(text.into()))), true, Expire::Clear, now)
+        }
     }
 
     /// Stores an integer and keeps the expiry.
@@ -462,6 +474,7 @@ impl Db {
             parts::schedule_entry(&mut self.timer, token, &mut entry.as_mut(), now);
             self.counts.add(entry.as_ref());
             self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
+            self.is_born(key);
             return Old { existed: false };
         };
         let old = slot.get();
@@ -496,7 +509,18 @@ impl Db {
         }
         parts::schedule_entry(&mut self.timer, token, &mut slot.get_mut(), now);
         self.counts.add(slot.get());
+        if due {
+            self.is_born(key);
+        }
         Old { existed: !due }
+    }
+
+    /// There was no such key before.
+    #[inline]
+    fn is_born(&mut self, key: Key<'_>) {
+        if let Some(newborn) = &mut self.newborn {
+            newborn.push(key.bytes.into());
+        }
     }
 
     /// `lives`: whether the value is still needed.
@@ -563,6 +587,8 @@ impl Db {
         self.counts.add(entry.as_ref());
         let hasher = &self.hasher;
         self.table.insert_unique(key.hash, entry, |entry| hasher.hash(entry.key()));
+        // Also when another value was in its place: that one is gone.
+        self.is_born(key);
         Old { existed }
     }
 

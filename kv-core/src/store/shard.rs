@@ -4,7 +4,7 @@
 //! other shards.
 
 use super::snapshot::{Piece, Snapshot};
-use super::{Db, Due, EntryRef, Key, KeyHasher, LoneEntry, Object, ShardLog, UnixMs, Value, Watches};
+use super::{Db, Due, EntryRef, Key, KeyHasher, LoneEntry, Notices, Object, ShardLog, UnixMs, Value, Watches};
 use crate::structs::random::Random;
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ pub struct Shard {
     pub hasher: Arc<KeyHasher>,
     pub random: Random,
     pub log: ShardLog,
+    pub notices: Notices,
     pub watches: Watches,
     pub(super) snapshot: Snapshot,
     /// Which database comes first at the next `expire_due`, so that none starves another.
@@ -56,6 +57,7 @@ impl Shard {
             hasher,
             random,
             log: ShardLog::default(),
+            notices: Notices::default(),
             watches: Watches::default(),
             snapshot: Snapshot::default(),
             turn: 0,

@@ -124,11 +124,13 @@ impl Shard {
     /// Returns how many keys it had.
     pub fn flush(&mut self, db: usize) -> usize {
         let count = self.dbs[db].len();
+        let newborn = self.dbs[db].newborn.take();
         match self.dbs[db].take_unsaved(&mut self.snapshot.pieces) {
             Ok(table) => self.snapshot.pieces.push(Piece::Table(Table(table))),
             Err(garbage) if count > 0 => self.garbage.push(Garbage::Db(garbage)),
             Err(_) => {}
         }
+        self.dbs[db].newborn = newborn;
         count
     }
 }

@@ -32,6 +32,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+use kv_core::store::Classes;
 use kv_core::types::{Limits, pattern};
 
 pub use args::{Start, parse_args};
@@ -70,6 +71,7 @@ pub struct Config {
     /// 0 is one per core, see [`Config::shard_count`].
     pub shards: u16,
     pub databases: u32,
+    pub notify_keyspace_events: Classes,
     pub hll_sparse_max_bytes: u64,
     /// All but the size of list nodes, which is kept as it was given, and the seed.
     pub limits: Limits,
@@ -117,6 +119,7 @@ impl Default for Config {
             proto_max_line_len: 64 << 10,
             shards: 0,
             databases: 16,
+            notify_keyspace_events: Classes::NONE,
             hll_sparse_max_bytes: 3000,
             limits: Limits::default(),
             list_max_listpack_size: -2,

@@ -26,7 +26,7 @@ pub(super) const KNOWN_TO_REDIS: &[&str] = &[
     "lfu-decay-time", "lfu-log-factor", "loadmodule", "locale-collate", "lua-time-limit", "masterauth",
     "masteruser", "max-new-connections-per-cycle", "max-new-tls-connections-per-cycle", "maxmemory-clients",
     "maxmemory-eviction-tenacity", "maxmemory-samples", "min-replicas-max-lag", "min-replicas-to-write",
-    "min-slaves-max-lag", "min-slaves-to-write", "notify-keyspace-events", "oom-score-adj", "oom-score-adj-values",
+    "min-slaves-max-lag", "min-slaves-to-write", "oom-score-adj", "oom-score-adj-values",
     "pidfile", "proc-title-template", "propagation-error-behavior", "rdb-del-sync-files",
     "rdb-save-incremental-fsync", "rename-command", "repl-backlog-size", "repl-backlog-ttl",
     "repl-disable-tcp-nodelay", "repl-diskless-load", "repl-diskless-sync", "repl-diskless-sync-delay",

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kv_core::store::Classes;
+
 use super::row::Change::{AtRunTime, AtStart};
 use super::row::Section::{Clients, Keyspace, Monitoring, Network, Persistence, Process, Protocol, Security};
 use super::row::{Kind, Row, int, memory, only, row, text, words, yes_no};
@@ -70,6 +72,10 @@ pub const ROWS: &[Row] = &[
         "Shards, each with a thread of its own, among which keys and connections are spread; 0 is one per core. An option of kv."),
     row(Keyspace, "databases", int(1, DATABASES_MAX, |c| c.databases.into(), |c, v| c.databases = v as u32), AtStart,
         "Number of databases, chosen with SELECT."),
+    row(Keyspace, "notify-keyspace-events", text(|c| c.notify_keyspace_events.letters(), set_notices), AtRunTime,
+        "Events of keys that are published: letters for their classes, with K on channels of the keys, with E on channels of the events; \
+         empty for none.")
+        .form("LETTERS"),
     row(Keyspace, "hll-sparse-max-bytes", memory(0, i64::MAX as u64, |c| c.hll_sparse_max_bytes, |c, v| c.hll_sparse_max_bytes = v), AtRunTime,
         "Size at which a HyperLogLog goes from the sparse to the dense form."),
     row(Keyspace, "hash-max-listpack-entries", int(0, ENTRIES_MAX, |c| c.limits.hash_packed_entries as u64, |c, v| c.limits.hash_packed_entries = v as usize), AtRunTime,
@@ -169,6 +175,12 @@ fn set_bind(config: &mut Config, words: &[&str]) -> Result<(), String> {
 
 fn set_output_limits(config: &mut Config, words: &[&str]) -> Result<(), String> {
     config.client_output_buffer_limit = config.client_output_buffer_limit.merged(words)?;
+    Ok(())
+}
+
+fn set_notices(config: &mut Config, letters: &str) -> Result<(), String> {
+    let classes = Classes::from_letters(letters);
+    config.notify_keyspace_events = classes.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
     Ok(())
 }
 

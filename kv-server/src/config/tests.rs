@@ -24,6 +24,7 @@ fn other_values(row: &Row) -> Vec<String> {
         Kind::Octal { max, .. } => vec![format!("{max:o}"), "1".into(), "0".into()],
         Kind::YesNo { .. } => vec!["yes".into(), "no".into()],
         Kind::Choice { names, .. } => names.iter().map(|name| (*name).into()).collect(),
+        Kind::Text { .. } if row.name == "notify-keyspace-events" => vec!["AKE".into(), "g$nKm".into()],
         Kind::Text { .. } => vec!["/a b\"c".into(), "x".into()],
         Kind::Words { .. } if row.name == "bind" => vec!["* -::*".into(), "1.2.3.4".into()],
         Kind::Words { .. } if row.name == "latency-tracking-info-percentiles" => {

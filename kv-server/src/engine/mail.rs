@@ -59,6 +59,8 @@ pub struct Batch {
     pub marker: Option<Marker>,
     /// What all these shards come together for, after the items and the marker.
     pub rendezvous: Option<Arc<Rendezvous>>,
+    /// Its items have been run; the rest waits for events of them to be published.
+    pub has_run: bool,
     /// Of a batch with replies: the epoch of the last write on the shards they come from.
     pub shows: u64,
 }
@@ -77,7 +79,7 @@ impl Batch {
         self.replies.clear();
         self.marker = None;
         self.rendezvous = None;
-        (self.tells, self.shows) = (0, 0);
+        (self.tells, self.shows, self.has_run) = (0, 0, false);
         if self.bytes.capacity() > KEEP_BYTES {
             self.bytes = Vec::new();
         }
@@ -200,6 +202,8 @@ pub enum Dest {
     Element {
         conn: u32,
     },
+    /// It was no client that asked.
+    Nobody,
 }
 
 impl Dest {

@@ -25,6 +25,7 @@ mod epochs;
 mod execute;
 #[cfg(feature = "faults")]
 mod left_over;
+mod notices;
 mod pubsub;
 mod route;
 mod transact;
@@ -157,6 +158,7 @@ pub struct Worker {
     free_joins: Vec<u32>,
     unit_pool: Vec<Box<Unit>>,
     pub(super) hub: Hub,
+    telling: notices::Telling,
     /// The epoch of what messages in the batch at hand may tell of.
     tells: u64,
     /// The workers that the message at hand goes to.
@@ -259,6 +261,7 @@ impl Worker {
             free_joins: Vec::new(),
             unit_pool: Vec::new(),
             hub: Hub::new(id, shards),
+            telling: notices::Telling::new(),
             tells: 0,
             targets: Vec::new(),
             push_forms: Default::default(),
@@ -293,6 +296,7 @@ impl Worker {
             bulk: self.config.proto_max_bulk_len as usize,
         };
         self.meter.options_changed(&self.config);
+        self.want_notices();
     }
 
     pub fn config(&self) -> &Config {
@@ -536,11 +540,12 @@ impl Worker {
         self.shard = Some(shard);
         self.epochs = epochs::Epochs::after(last);
         self.has_loaded = true;
+        self.want_notices();
     }
 
     /// After `run_mail` has said no: whether it waits for a turn that another worker is publishing now.
     pub fn awaits_publishing(&self) -> bool {
-        self.shard.is_some() && !self.queue.is_empty()
+        self.shard.is_some() && self.queue.front().is_some_and(|batch| !batch.has_run)
     }
 
     /// Whether mail for the shard waits that cannot be run yet.
@@ -552,6 +557,10 @@ impl Worker {
         let mut start = 0;
         for i in 0..batch.items.len() {
             let item = batch.items[i];
+            if let Dest::Nobody = item.dest {
+                start = item.reply_end;
+                continue;
+            }
             match item.answer {
                 Answer::Here => {}
                 Answer::Late => continue,
@@ -584,6 +593,7 @@ impl Worker {
         match dest {
             Dest::Ticket { conn, .. } | Dest::Element { conn } => conn,
             Dest::Join { join, .. } => self.joins[join as usize].conn,
+            Dest::Nobody => unreachable!("nobody waits for a reply"),
         }
     }
 
@@ -606,6 +616,7 @@ impl Worker {
     fn take_late(&mut self, late: Late) {
         self.show(late.dest, late.shows);
         match late.dest {
+            Dest::Nobody => {}
             Dest::Ticket { conn, ticket } => {
                 let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
                 c.tickets.serve_pieces(ticket, late.reply, &mut c.output);
@@ -626,6 +637,7 @@ impl Worker {
     #[inline]
     fn take_reply(&mut self, dest: Dest, reply: &[u8], elements: u64) {
         match dest {
+            Dest::Nobody => {}
             Dest::Ticket { conn, ticket } => {
                 let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
                 if c.output.tail.capacity() == 0 {
@@ -750,6 +762,7 @@ impl Worker {
                 }
                 if self.gathering.is_none() && self.outgoing.iter().all(Option::is_none) {
                     self.turn += 1;
+                    self.notices_are_told();
                     self.tell_interest();
                     return Publish::Done;
                 }
@@ -784,6 +797,7 @@ impl Worker {
         self.figures.turns += 1;
         self.publishing = Publishing::No;
         self.needs_lock = false;
+        self.notices_are_told();
         self.tell_interest();
         Publish::Done
     }

@@ -39,11 +39,17 @@ impl Worker {
         self.walk_for_snapshot();
         if let Some(shard) = self.shard.as_mut() {
             let mut budget = EXPIRE_BUDGET;
-            // Nothing follows from an expiry yet but the shard's own count.
-            self.meter.watched(Kind::ExpireCycle, || shard.expire_due(self.now, &mut budget, |_, _, _| {}));
-            shard.take_expired(|_, _| {});
+            self.meter.watched(Kind::ExpireCycle, || {
+                if shard.notices.are_wanted() {
+                    shard.expire_due_and_note(self.now, &mut budget);
+                } else {
+                    shard.expire_due(self.now, &mut budget, |_, _, _| {});
+                    shard.take_expired(|_, _| {});
+                }
+            });
             garbage.append(&mut shard.take_garbage());
         }
+        self.tell_notices();
         if !self.walks.is_empty() {
             self.run_walks();
         }
@@ -73,6 +79,7 @@ impl Worker {
             || !self.mailbox.is_empty()
             || self.may_release()
             || self.hub.has_news()
+            || self.has_told_later()
         {
             return Rest::None;
         }

@@ -41,12 +41,21 @@ impl Worker {
             return false;
         }
         let mut batch = self.queue.pop_front().expect("just seen");
-        self.meter.begin(batch.from, batch.since_ns);
-        self.run_batch(&mut batch);
-        self.meter.end();
-        // Before the replies: who has them finds the slow ones in the log.
-        self.tell_slow();
-        batch.shows = self.shows();
+        if !batch.has_run {
+            self.meter.begin(batch.from, batch.since_ns);
+            self.run_batch(&mut batch);
+            self.meter.end();
+            // Before the replies: who has them finds the slow ones in the log.
+            self.tell_slow();
+            self.tell_notices();
+            batch.shows = self.shows();
+            batch.has_run = true;
+        }
+        if batch.rendezvous.is_some() && self.has_told_later() {
+            // Others will write to the shard, and must not tell of it before this worker has told of what was before.
+            self.queue.push_front(batch);
+            return false;
+        }
         if let Some(marker) = batch.marker.take() {
             self.pass(marker);
         }
@@ -70,7 +79,7 @@ impl Worker {
             if let Some(shard) = &self.shard {
                 self.net.stats(self.id).publish_shard(shard);
             }
-            self.net.send(to, Mail::Replies(batch));
+            self.send_behind_notices(to, Mail::Replies(batch));
         }
     }
 
@@ -240,12 +249,16 @@ impl Worker {
         self.tell_slow();
         work.replies = replies;
         work.shows = shards.iter().map(|shard| self.shown_by(shard)).max().unwrap_or(0);
+        if shards[0].notices.are_wanted() {
+            let notices = shards.iter_mut().flat_map(|shard| shard.take_notices()).collect();
+            self.publish_notices(notices, work.shows);
+        }
         for shard in shards {
             self.net.stats(shard.index).publish_shard(&shard);
             if shard.index == self.id {
                 self.shard = Some(shard);
             } else {
-                self.net.send(shard.index, Mail::Home(shard));
+                self.send_behind_notices(shard.index, Mail::Home(shard));
             }
         }
         self.give_back(work);
@@ -255,7 +268,7 @@ impl Worker {
         if to == self.id {
             self.take_late(late);
         } else {
-            self.net.send(to, Mail::Late(Box::new(late)));
+            self.send_behind_notices(to, Mail::Late(Box::new(late)));
         }
     }
 

@@ -252,12 +252,17 @@ impl Worker {
 
     /// A PUBLISH within a transaction, whose answer is an element of the reply. True: it is in `out` already.
     pub(super) fn publish_element(&mut self, conn: ConnId, work: &super::Batch, i: usize, out: &mut Vec<u8>) -> bool {
+        self.tell_notices();
         let item = work.items[i];
         let (data, words) = work.request(&item);
         let (kind, channel) = channel_of(self.table.row(item.row), data, words);
         let mut targets = std::mem::take(&mut self.targets);
         self.hub.targets(kind, self.hasher.hash(channel), channel, &mut targets);
-        let is_here = targets.is_empty() || (targets == [self.id as u16] && !self.is_stalled() && !self.follows(conn));
+        let is_here = targets.is_empty()
+            || (targets == [self.id as u16]
+                && !self.is_stalled()
+                && !self.follows(conn)
+                && self.outgoing[self.id].is_none());
         if is_here {
             let tells = self.told_by(conn);
             let count = self.deliver(kind, channel, words[2].get(data), tells);

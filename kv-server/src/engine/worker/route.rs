@@ -368,6 +368,7 @@ impl Worker {
             self.after_requests(conn, data, waiting, &words);
         }
         self.meter.end();
+        self.tell_notices();
         self.requests = requests;
         self.requests.clear();
         self.words = words;
@@ -524,7 +525,12 @@ impl Worker {
                 self.send_to_all(request, row, data, words, mute);
                 self.connection(request.conn).awaits_walk = row.spec.spread == Spread::All { join: Join::Concat };
             }
-            Plan::Channel => self.publish_message(request, row, data, words, mute, in_place && !follows),
+            Plan::Channel => {
+                self.tell_notices();
+                // What was told in this turn may be in the own mailbox.
+                let here = in_place && !follows && self.outgoing[self.id].is_none();
+                self.publish_message(request, row, data, words, mute, here);
+            }
             Plan::Together | Plan::Refuse(_) => unreachable!("handled above"),
         }
         true

@@ -1,5 +1,7 @@
 //! What happened to a key, in the words of Redis's keyspace notifications.
 
+use super::Classes;
+
 /// The event of a write. Log, watchers, waiting clients, notifications and counters follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -68,6 +70,10 @@ pub enum Event {
     /// What is pending in a group of a stream changed: logged, but announced to nobody.
     XPending,
     Expired,
+    /// There was no such key before; told in front of what made it.
+    New,
+    /// A read has found no such key.
+    KeyMiss,
 }
 
 impl Event {
@@ -84,6 +90,73 @@ impl Event {
                 | Event::XGroupSetId
                 | Event::XPending
         )
+    }
+
+    pub fn class(self) -> Classes {
+        match self {
+            Event::Set
+            | Event::Append
+            | Event::SetRange
+            | Event::SetBit
+            | Event::IncrBy
+            | Event::IncrByFloat
+            | Event::PfAdd => Classes::STRING,
+            Event::Del
+            | Event::Expire
+            | Event::Persist
+            | Event::RenameFrom
+            | Event::RenameTo
+            | Event::MoveFrom
+            | Event::MoveTo
+            | Event::CopyTo => Classes::GENERIC,
+            Event::HSet
+            | Event::HDel
+            | Event::HIncrBy
+            | Event::HIncrByFloat
+            | Event::HExpire
+            | Event::HPersist
+            | Event::HExpired => Classes::HASH,
+            Event::LPush
+            | Event::RPush
+            | Event::LPop
+            | Event::RPop
+            | Event::LSet
+            | Event::LTrim
+            | Event::LRem
+            | Event::LInsert
+            | Event::SortStore => Classes::LIST,
+            Event::SAdd | Event::SRem | Event::SPop | Event::SInterStore | Event::SUnionStore | Event::SDiffStore => {
+                Classes::SET
+            }
+            Event::ZAdd
+            | Event::ZIncr
+            | Event::ZRem
+            | Event::ZPopMin
+            | Event::ZPopMax
+            | Event::ZRemRangeByRank
+            | Event::ZRemRangeByScore
+            | Event::ZRemRangeByLex
+            | Event::ZRangeStore
+            | Event::ZUnionStore
+            | Event::ZInterStore
+            | Event::ZDiffStore
+            | Event::GeoSearchStore
+            | Event::GeoRadiusStore => Classes::SORTED_SET,
+            Event::XAdd
+            | Event::XDel
+            | Event::XTrim
+            | Event::XSetId
+            | Event::XGroupCreate
+            | Event::XGroupCreateConsumer
+            | Event::XGroupDelConsumer
+            | Event::XGroupDestroy
+            | Event::XGroupSetId
+            | Event::XGroupCreateStream => Classes::STREAM,
+            Event::XPending => Classes::UNTOLD,
+            Event::Expired => Classes::EXPIRED,
+            Event::New => Classes::NEW,
+            Event::KeyMiss => Classes::MISS,
+        }
     }
 
     /// Empty for what Redis does not announce.
@@ -151,6 +224,8 @@ impl Event {
             Event::XGroupSetId => "xgroup-setid",
             Event::XPending => "",
             Event::Expired => "expired",
+            Event::New => "new",
+            Event::KeyMiss => "keymiss",
         }
     }
 }

@@ -1,0 +1,107 @@
+//! Keyspace events: after every random request, what kv tells of the keys is what redis-server tells, event by event, with one shard
+//! and with several.
+
+use kv_core::resp::client::Value;
+use kv_core::resp::line;
+use kv_tests::client::Client;
+use kv_tests::process::Server;
+use kv_tests::redis::Redis;
+use kv_tests::requests::{Grammar, Step, agree, setting, shortest};
+
+const CASES: u64 = 200;
+/// All but misses, which are told where they are counted, and shard by shard, and but `expired`, which comes in its own time.
+const CLASSES: &str = "KEg$lshzetdn";
+/// Told of consumers that XREADGROUP has made and that have got nothing, as since 7.2.
+const LATER: &str = "xgroup-createconsumer";
+/// Cases with a difference that are told.
+const FOUND_MAX: usize = 6;
+
+/// A server, and who listens to it.
+struct Side {
+    client: Client,
+    listener: Client,
+    marks: u64,
+}
+
+impl Side {
+    fn new(mut client: Client, mut listener: Client, classes: &str) -> Side {
+        client.ask(&["CONFIG", "SET", "notify-keyspace-events", classes]);
+        listener.ask(&["PSUBSCRIBE", "__key*__:*"]);
+        listener.ask(&["SUBSCRIBE", "mark"]);
+        Side { client, listener, marks: 0 }
+    }
+
+    /// The reply, and the events, as `channel text`.
+    fn ask(&mut self, words: &[Vec<u8>]) -> (Value, Vec<String>) {
+        let reply = self.client.ask(words);
+        (reply, self.events())
+    }
+
+    /// What has been told since the last call.
+    fn events(&mut self) -> Vec<String> {
+        self.marks += 1;
+        let mark = self.marks.to_string();
+        assert_eq!(self.client.ask(&["PUBLISH", "mark", &mark]), Value::Int(1));
+        let mut events = Vec::new();
+        loop {
+            let Value::Array(message) = self.listener.receive() else { panic!("a message is an array") };
+            let text = |at: usize| line::quote(message[at].bytes().expect("a text"));
+            match &message[..] {
+                [Value::Bulk(kind), _, Value::Bulk(text)] if kind == b"message" => {
+                    assert_eq!(text, mark.as_bytes());
+                    return events;
+                }
+                [_, _, _, _] if text(2).contains(LATER) || text(3).contains(LATER) => {}
+                [_, _, _, _] => events.push(format!("{} {}", text(2), text(3))),
+                other => panic!("{other:?} is no message"),
+            }
+        }
+    }
+}
+
+/// Runs the steps on empty servers; tells where their events differ first.
+fn differ(steps: &[Step], ours: &mut Side, theirs: &mut Side) -> Option<String> {
+    for side in [&mut *ours, &mut *theirs] {
+        side.client.ask(&["FLUSHALL"]);
+        side.client.ask(&["SELECT", "0"]);
+        side.events();
+    }
+    for words in steps.iter().flat_map(Step::requests) {
+        let (our_reply, our_events) = ours.ask(&words);
+        let (their_reply, their_events) = theirs.ask(&words);
+        // Where the replies differ another test looks why.
+        if our_events != their_events && agree(&words, &our_reply, &their_reply) {
+            let said = Step::Request(words);
+            return Some(format!("{said}: we tell {our_events:#?}, Redis tells {their_events:#?}"));
+        }
+    }
+    None
+}
+
+#[test]
+fn random_requests_are_told_of_as_redis_tells_of_them() {
+    let Some(redis) = Redis::start() else { return };
+    let grammar = Grammar::of_store();
+    let first = setting("KV_TESTS_SEED", 1);
+    let cases = setting("KV_TESTS_CASES", CASES);
+    let mut found = Vec::new();
+    for shards in ["1", "4"] {
+        let server = Server::start(&["--shards", shards]);
+        let mut ours = Side::new(server.client(), server.client(), CLASSES);
+        let mut theirs = Side::new(redis.client(), redis.client(), CLASSES);
+        for seed in (first..first + cases).filter(|seed| (seed % 2 == 0) == (shards == "1")) {
+            let steps = grammar.case(seed);
+            if differ(&steps, &mut ours, &mut theirs).is_none() {
+                continue;
+            }
+            let steps = shortest(steps, |steps| differ(steps, &mut ours, &mut theirs).is_some());
+            let difference = differ(&steps, &mut ours, &mut theirs).unwrap_or_default();
+            let lines: Vec<String> = steps.iter().map(Step::to_string).collect();
+            found.push(format!("seed {seed}, {shards} shards: {difference}\n{}", lines.join("\n")));
+            if found.len() == FOUND_MAX {
+                break;
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
