@@ -381,7 +381,7 @@ fn parse_field(ctx: &Ctx, args: &mut Args) -> Result<Field, CommandError> {
 
 /// Reply: array, for every operation the value it read, replaced or made; nil for one that OVERFLOW FAIL has stopped.
 /// Errors: syntax, not a type, not a place, not an integer, WRONGTYPE; nothing is written then.
-/// Effect: event `setbit`, when a value is another or the string became longer.
+/// Effect: event `setbit`, when a value is another or the string became longer; not when OVERFLOW FAIL has stopped all.
 fn bitfield(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let key = args.key()?;
     let ops = FieldOp::parse_all(ctx, args)?;
@@ -390,20 +390,21 @@ fn bitfield(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome
     };
     check_string(ctx, key)?;
     reply.array(ops.len());
-    let changed = ctx.edit_string(key, |value| {
-        let mut changed = bits::grow(value, end.div_ceil(8) as usize);
+    let (changed, grown) = ctx.edit_string(key, |value| {
+        let grown = bits::grow(value, end.div_ceil(8) as usize);
+        let mut changed = false;
         for op in &ops {
             let (answer, another) = op.run(value);
-            changed |= another;
+            changed |= another || (grown && op.writes() && answer.is_some());
             match answer {
                 Some(answer) => reply.int(answer),
                 None => reply.nil(),
             }
         }
-        changed
+        (changed, grown)
     });
-    if changed {
-        ctx.wrote(key, Event::SetBit);
+    if changed || grown {
+        ctx.wrote(key, if changed { Event::SetBit } else { Event::Grown });
     }
     Ok(Done)
 }

@@ -69,6 +69,8 @@ pub enum Event {
     XGroupSetId,
     /// What is pending in a group of a stream changed: logged, but announced to nobody.
     XPending,
+    /// A string became longer without an operation that Redis would tell of.
+    Grown,
     Expired,
     /// There was no such key before; told in front of what made it.
     New,
@@ -152,7 +154,7 @@ impl Event {
             | Event::XGroupDestroy
             | Event::XGroupSetId
             | Event::XGroupCreateStream => Classes::STREAM,
-            Event::XPending => Classes::UNTOLD,
+            Event::XPending | Event::Grown => Classes::UNTOLD,
             Event::Expired => Classes::EXPIRED,
             Event::New => Classes::NEW,
             Event::KeyMiss => Classes::MISS,
@@ -222,7 +224,7 @@ impl Event {
             Event::XGroupDelConsumer => "xgroup-delconsumer",
             Event::XGroupDestroy => "xgroup-destroy",
             Event::XGroupSetId => "xgroup-setid",
-            Event::XPending => "",
+            Event::XPending | Event::Grown => "",
             Event::Expired => "expired",
             Event::New => "new",
             Event::KeyMiss => "keymiss",
