@@ -156,6 +156,11 @@ impl Net {
         self.ports[worker].sleep.begins();
     }
 
+    /// How many workers do not sleep.
+    pub fn awake(&self) -> usize {
+        self.ports.iter().filter(|port| !port.sleep.is_on()).count()
+    }
+
     pub fn is_awake(&self, worker: usize) {
         self.ports[worker].sleep.ends();
     }

@@ -102,6 +102,11 @@ impl<W: Words> Sleep<W> {
         W::fence();
     }
 
+    /// Whether it sleeps, for those who only want to know how many do.
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub fn ends(&self) {
         self.0.store(false, Ordering::Relaxed);
     }

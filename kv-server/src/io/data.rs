@@ -160,6 +160,9 @@ impl Data {
                 shared.stop.wake_main();
             }
             was_open = is_open;
+            if keeper.is_waited_for() {
+                shared.look_around(|| !self.inboxes.keeper.is_empty());
+            }
             let message = match next {
                 None => self.inboxes.keeper.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(moment) => {

@@ -158,7 +158,6 @@ impl EventLoop {
 
     /// Sleeps until something happens, if nothing is left to do.
     fn wait(&mut self, events: &mut Events, stage: Stage, is_drained: bool) {
-        let net = &self.shared.net;
         let id = self.worker.id();
         let rest = match stage {
             Stage::Running => self.worker.rest(),
@@ -185,14 +184,33 @@ impl EventLoop {
             timeout = Some(timeout.map_or(Duration::from_millis(1), |t| t.min(Duration::from_millis(1))));
         }
         if timeout != Some(Duration::ZERO) {
-            net.falls_asleep(id);
-            if self.worker.has_news() || !self.incoming.is_empty() || self.shared.stop.stage() != stage {
+            if !self.worker.holds_nothing() && self.look_around(events, stage) {
+                return;
+            }
+            self.shared.net.falls_asleep(id);
+            if self.has_something_to_do(stage) {
                 timeout = Some(Duration::ZERO);
             }
         }
-        let result = self.poll.poll(events, timeout);
-        net.is_awake(id);
-        if let Err(error) = result
+        self.poll(events, timeout);
+        self.shared.net.is_awake(id);
+    }
+
+    fn has_something_to_do(&self, stage: Stage) -> bool {
+        self.worker.has_news() || !self.incoming.is_empty() || self.shared.stop.stage() != stage
+    }
+
+    /// For a worker whose output waits for the disk: stays awake a little. Whether there is something to do.
+    fn look_around(&mut self, events: &mut Events, stage: Stage) -> bool {
+        let shared = self.shared.clone();
+        shared.look_around(|| {
+            self.poll(events, Some(Duration::ZERO));
+            !events.is_empty() || self.has_something_to_do(stage)
+        })
+    }
+
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) {
+        if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
             panic!("an event loop cannot wait for its sockets: {error}");
@@ -201,6 +219,21 @@ impl EventLoop {
 
     /// The steps of a turn after decoding, in the order that the engine's rule demands.
     fn turn(&mut self) {
+        self.exchange();
+        if self.worker.has_published_marker() {
+            // This worker's shard passes it now and not in the next turn: the disk has something to do while replies are written.
+            self.exchange();
+        }
+        self.worker.duties(&mut self.garbage);
+        if !self.garbage.is_empty() {
+            // The reclaimer lives as long as the workers.
+            let _ = self.trash.send(std::mem::take(&mut self.garbage));
+        }
+        self.flush_dirty();
+    }
+
+    /// What came by mail, what can be done here, and what goes to other workers.
+    fn exchange(&mut self) {
         self.worker.take_mail();
         self.worker.set_time(self.shared.clock.now_us());
         let mut spins = 0;
@@ -219,11 +252,9 @@ impl EventLoop {
                 }
             }
         }
-        self.worker.duties(&mut self.garbage);
-        if !self.garbage.is_empty() {
-            // The reclaimer lives as long as the workers.
-            let _ = self.trash.send(std::mem::take(&mut self.garbage));
-        }
+    }
+
+    fn flush_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.worker.take_dirty(&mut dirty);
         let now_us = self.shared.clock.now_us();

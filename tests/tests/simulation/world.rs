@@ -414,6 +414,11 @@ impl World {
             Stage::Publish => match worker.publish() {
                 Publish::More => Did::HalfPublished,
                 Publish::Blocked => Did::Waited,
+                // As the event loop does.
+                Publish::Done if worker.has_published_marker() => {
+                    *stage = if local_first { Stage::Local } else { Stage::Mail };
+                    Did::Work
+                }
                 Publish::Done => {
                     *stage = Stage::Duties;
                     Did::Work

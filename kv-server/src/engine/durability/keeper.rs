@@ -194,14 +194,23 @@ impl Keeper {
     /// Does what is due. When to call again without a message; never if `None`.
     pub fn work(&mut self, now: UnixMs) -> Option<UnixMs> {
         self.now = self.now.max(now);
-        self.keep_log();
+        let is_more_durable = self.keep_log();
         self.want_snapshots();
         self.send_marker();
+        // After the marker, which so comes with the same turn and is passed before the replies are written that it is about.
+        if is_more_durable {
+            self.wake_workers();
+        }
         self.settle_stop();
         // Who has an answer finds the figures that belong to it.
         self.publish();
         self.answer();
         self.next_moment()
+    }
+
+    /// Whether output waits for the marker under way.
+    pub fn is_waited_for(&self) -> bool {
+        self.markers.is_under_way() && self.markers.last().hold
     }
 
     // ---- epochs ----
@@ -269,10 +278,11 @@ impl Keeper {
 
     // ---- the log ----
 
-    fn keep_log(&mut self) {
+    /// Writes and syncs what is due. Whether more is durable, and workers may wait for it.
+    fn keep_log(&mut self) -> bool {
         let stops = self.stop.is_some();
         if self.trouble.as_ref().is_some_and(|trouble| self.now < trouble.try_at) && !stops {
-            return;
+            return false;
         }
         if self.log.mode() != Mode::Off {
             // After trouble a write proves little: many disks find out that they are full when they are synced.
@@ -292,10 +302,8 @@ impl Keeper {
         let durable = self.log.durable();
         if durable > before {
             self.status.set_durable(durable);
-            if before < self.held_until {
-                self.wake_workers();
-            }
         }
+        durable > before && before < self.held_until
     }
 
     fn log_is_well(&mut self) {

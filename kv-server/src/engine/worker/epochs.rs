@@ -33,6 +33,7 @@ pub(super) struct Epochs {
     is_input_held: bool,
     /// A marker for the next turn that is published (worker 0).
     to_publish: Option<Marker>,
+    has_published_marker: bool,
 }
 
 impl Epochs {
@@ -49,6 +50,7 @@ impl Epochs {
             is_log_long: false,
             is_input_held: false,
             to_publish: None,
+            has_published_marker: false,
         }
     }
 }
@@ -68,6 +70,12 @@ impl Worker {
         self.link.status().marker_comes();
         (0..self.outgoing.len()).for_each(|shard| self.batch_for(shard).marker = Some(marker));
         self.needs_lock = true;
+        self.epochs.has_published_marker = true;
+    }
+
+    /// Whether a marker went out since this was asked last.
+    pub fn has_published_marker(&mut self) -> bool {
+        std::mem::take(&mut self.epochs.has_published_marker)
     }
 
     pub(super) fn has_marker_to_publish(&self) -> bool {
