@@ -73,7 +73,9 @@ fn store_rows() -> impl Iterator<Item = &'static Row> {
 fn rows() -> Vec<&'static Row> {
     const LEFT_OUT: &[&str] =
         &["wait", "scan", "randomkey", "object|refcount", "object|idletime", "memory|usage", "dbsize", "watch"];
-    store_rows().filter(|row| is_known(row) && !LEFT_OUT.contains(&row.full_name.as_str())).collect()
+    // What waits would do so for ever (but streams without BLOCK do not): nobody else is there.
+    let waits = |row: &Row| row.spec.flags.has(Flags::BLOCKING) && row.spec.group != Group::Stream;
+    store_rows().filter(|row| is_known(row) && !waits(row) && !LEFT_OUT.contains(&row.full_name.as_str())).collect()
 }
 
 /// Keywords that redis-server 7.0.15 does not know, or with which it cannot be compared.
@@ -82,6 +84,9 @@ const NEWER: &[(&str, &[&str])] = &[
     ("hscan", &["NOVALUES"]),
     ("zrank", &["WITHSCORE"]),
     ("zrevrank", &["WITHSCORE"]),
+    // Nobody else is there to wait for.
+    ("xread", &["BLOCK"]),
+    ("xreadgroup", &["BLOCK"]),
     // Ids of the present moment, and how much a node holds.
     ("xadd", &["*", "~", "KEEPREF", "DELREF", "ACKED"]),
     ("xtrim", &["~", "KEEPREF", "DELREF", "ACKED"]),

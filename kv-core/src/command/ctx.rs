@@ -6,8 +6,8 @@ mod effects;
 pub use effects::Collected;
 
 use super::{CommandError, Event, LogAs};
-use crate::resp::Arg;
-use crate::store::{Collection, Db, Detached, EntryRef, Expire, Key, Shard, StrValue, UnixMs, WrongType};
+use crate::resp::{Arg, Reply};
+use crate::store::{Claim, Collection, Db, Detached, EntryRef, Expire, Key, Shard, StrValue, UnixMs, WrongType};
 use crate::structs::random::Random;
 use crate::types::Limits;
 
@@ -18,6 +18,27 @@ pub enum Outcome {
     Done,
     /// A long walk: the reply so far is kept, and the handler is called again in a later turn with this in `ctx.cursor`.
     Again(u64),
+    /// There is nothing yet for who asks, and nothing was done or replied: the request waits, as `ctx.wish` says, and is run
+    /// again for each of its keys that is written. (Or it needs no answer any more.)
+    Wait,
+}
+
+/// How a request wants to wait.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Until when; `None` for ever.
+    pub until: Option<UnixMs>,
+    /// Words that mean something else later: where they stand, and what they mean now.
+    pub words: Vec<(usize, Vec<u8>)>,
+}
+
+/// Of a request that may wait.
+#[derive(Clone, Copy)]
+pub struct Waiting<'a> {
+    /// The right to answer, if others might take it. Whoever does not get it may do nothing.
+    pub claim: Option<&'a Claim>,
+    /// The one key to look at, of those that are waited for: it was written.
+    pub ready: Option<Key<'a>>,
 }
 
 /// The shards a command may touch. A handler cannot tell one from many.
@@ -85,6 +106,12 @@ pub struct Ctx<'a> {
     request: (&'a [u8], &'a [Arg]),
     /// What it did is in the log already.
     logged: bool,
+    /// Whether, and how, the request may wait; not in a transaction, nor in a replay.
+    pub waiting: Option<Waiting<'a>>,
+    /// How it wants to, after `Outcome::Wait`.
+    pub wish: Wish,
+    /// It has the right to answer.
+    has_claim: bool,
 }
 
 impl<'a> Ctx<'a> {
@@ -102,6 +129,9 @@ impl<'a> Ctx<'a> {
             log: LogAs::State,
             request: (&[], &[]),
             logged: false,
+            waiting: None,
+            wish: Wish::default(),
+            has_claim: false,
         }
     }
 
@@ -321,6 +351,34 @@ impl<'a> Ctx<'a> {
         self.db_in(index, key).insert(key, value, now);
     }
 
+    /// Whether the request has waited, and one of its keys was written.
+    pub fn is_served(&self) -> bool {
+        self.waiting.is_some_and(|waiting| waiting.ready.is_some())
+    }
+
+    /// Whether a key is to be looked at that the request waits for: at first each, later the one that was written.
+    pub fn looks_at(&self, key: Key<'_>) -> bool {
+        self.waiting.and_then(|waiting| waiting.ready).is_none_or(|ready| ready.bytes == key.bytes)
+    }
+
+    /// To be asked before anything is taken out of a key for a request that may wait. False: it needs no answer any more, and the
+    /// handler ends with `Outcome::Wait`.
+    pub fn may_answer(&mut self) -> bool {
+        let Some(claim) = self.waiting.and_then(|waiting| waiting.claim) else { return true };
+        self.has_claim = self.has_claim || claim.take();
+        self.has_claim
+    }
+
+    /// Lets the request wait until it is served, or until a moment; or, where it may not, answers by `nil`.
+    pub fn wait<'r>(&mut self, until: Option<UnixMs>, reply: &mut Reply<'r>, nil: fn(&mut Reply<'r>)) -> Outcome {
+        if self.waiting.is_none() {
+            nil(reply);
+            return Outcome::Done;
+        }
+        self.wish.until = until;
+        Outcome::Wait
+    }
+
     /// The client watches a key of the session's database from now on.
     pub fn watch(&mut self, key: Key<'_>) {
         let (now, db, client) = (self.now, self.db_index, self.client);
@@ -347,11 +405,13 @@ impl<'a> Ctx<'a> {
     /// As `wrote`, for a key of another database than the session's.
     #[inline]
     pub fn wrote_in(&mut self, db: usize, key: Key<'_>, event: Event) {
+        let now = self.now;
         let shard = self.shard(key);
         shard.dirty += 1;
         if !shard.watches.is_idle() && event.changes_value() {
             shard.watches.touch(db, key);
         }
+        shard.touch_waits(db, key, now);
         if shard.log.on {
             self.log_write(db, key);
         }

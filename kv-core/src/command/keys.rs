@@ -60,71 +60,89 @@ impl KeySpec {
 /// handler will refuse it.
 pub fn keys_of<'a>(spec: &CommandSpec, words: usize, word: impl Fn(usize) -> &'a [u8], mut each: impl FnMut(usize)) {
     for key in spec.keys {
-        let start = match key.begin {
-            Begin::Options { from, options } => {
-                if let Find::Option(wanted) = key.find {
-                    let mut found = None;
-                    options_of(from, options, words, &word, |option, at| {
-                        if option == wanted {
-                            found = Some(at);
-                        }
-                    });
-                    found.into_iter().for_each(&mut each);
-                }
-                continue;
-            }
-            Begin::Index(at) => usize::from(at),
-            Begin::Keyword { word: wanted, from } => {
-                let found = if from >= 0 {
-                    (usize::from(from as u16)..words).find(|&i| word(i).eq_ignore_ascii_case(wanted.as_bytes()))
-                } else {
-                    let end = (words as i64 + i64::from(from) + 1).max(0) as usize;
-                    (1..end.min(words)).rev().find(|&i| word(i).eq_ignore_ascii_case(wanted.as_bytes()))
-                };
-                match found {
-                    Some(at) => at + 1,
-                    None => continue,
-                }
-            }
-        };
-        match key.find {
-            Find::Range { last, step, limit } => {
-                let mut end = if last >= 0 {
-                    start + usize::from(last as u16)
-                } else {
-                    match words.checked_sub(usize::from(last.unsigned_abs())) {
-                        Some(end) => end,
-                        None => continue,
+        keys_of_one(key, words, &word, &mut each);
+    }
+}
+
+/// Of a command that waits: calls `each` with the position of every key, and whether it waits for it. It does for those whose
+/// content it tells; not for the one that an element is moved to.
+pub fn awaited_keys<'a>(
+    spec: &CommandSpec,
+    words: usize,
+    word: impl Fn(usize) -> &'a [u8],
+    mut each: impl FnMut(usize, bool),
+) {
+    for key in spec.keys {
+        keys_of_one(key, words, &word, &mut |at| each(at, key.access.0.contains(&"access")));
+    }
+}
+
+#[inline]
+fn keys_of_one<'a>(key: &KeySpec, words: usize, word: &impl Fn(usize) -> &'a [u8], each: &mut impl FnMut(usize)) {
+    let start = match key.begin {
+        Begin::Options { from, options } => {
+            if let Find::Option(wanted) = key.find {
+                let mut found = None;
+                options_of(from, options, words, word, |option, at| {
+                    if option == wanted {
+                        found = Some(at);
                     }
-                };
-                if limit > 1 && last < 0 && end >= start {
-                    end = start + (end + 1 - start) / usize::from(limit)
-                        - usize::from(end + 1 - start >= usize::from(limit));
-                }
-                let mut at = start;
-                while at <= end && at < words {
-                    each(at);
-                    at += usize::from(step.max(1));
-                }
+                });
+                found.into_iter().for_each(each);
             }
-            Find::KeyNum { at, first, step } => {
-                let Some(count) = (start + usize::from(at) < words)
-                    .then(|| crate::resp::number::parse_i64(word(start + usize::from(at))))
-                    .flatten()
-                else {
-                    continue;
-                };
-                let mut at = start + usize::from(first);
-                for _ in 0..count.max(0) {
-                    if at >= words {
-                        break;
-                    }
-                    each(at);
-                    at += usize::from(step.max(1));
-                }
-            }
-            Find::Option(_) | Find::Patterns(_) => debug_assert!(false, "they begin at options"),
+            return;
         }
+        Begin::Index(at) => usize::from(at),
+        Begin::Keyword { word: wanted, from } => {
+            let found = if from >= 0 {
+                (usize::from(from as u16)..words).find(|&i| word(i).eq_ignore_ascii_case(wanted.as_bytes()))
+            } else {
+                let end = (words as i64 + i64::from(from) + 1).max(0) as usize;
+                (1..end.min(words)).rev().find(|&i| word(i).eq_ignore_ascii_case(wanted.as_bytes()))
+            };
+            match found {
+                Some(at) => at + 1,
+                None => return,
+            }
+        }
+    };
+    match key.find {
+        Find::Range { last, step, limit } => {
+            let mut end = if last >= 0 {
+                start + usize::from(last as u16)
+            } else {
+                match words.checked_sub(usize::from(last.unsigned_abs())) {
+                    Some(end) => end,
+                    None => return,
+                }
+            };
+            if limit > 1 && last < 0 && end >= start {
+                end =
+                    start + (end + 1 - start) / usize::from(limit) - usize::from(end + 1 - start >= usize::from(limit));
+            }
+            let mut at = start;
+            while at <= end && at < words {
+                each(at);
+                at += usize::from(step.max(1));
+            }
+        }
+        Find::KeyNum { at, first, step } => {
+            let Some(count) = (start + usize::from(at) < words)
+                .then(|| crate::resp::number::parse_i64(word(start + usize::from(at))))
+                .flatten()
+            else {
+                return;
+            };
+            let mut at = start + usize::from(first);
+            for _ in 0..count.max(0) {
+                if at >= words {
+                    break;
+                }
+                each(at);
+                at += usize::from(step.max(1));
+            }
+        }
+        Find::Option(_) | Find::Patterns(_) => debug_assert!(false, "they begin at options"),
     }
 }
 

@@ -168,6 +168,7 @@ impl Replay<'_> {
         match handler(&mut ctx, &mut reader, &mut Reply::new(reply, Proto::Resp2)) {
             Ok(Outcome::Done) => Ok(()),
             Ok(Outcome::Again(_)) => Err(format!("the command {name}, which only walks")),
+            Ok(Outcome::Wait) => unreachable!("nothing waits in a replay"),
             Err(error) => Err(format!("the command {name}, which fails: {error}")),
         }
     }

@@ -121,6 +121,11 @@ const CLIENT_ROWS: &[CommandSpec] = &[
         .summary("Says which client library the connection belongs to.")
         .since("7.2.0"),
     own("SETNAME", Exactly(3), CLIENT).syntax("connection-name").summary("Gives the connection a name.").since("2.6.9"),
+    all("UNBLOCK", AtLeast(3), Join::Sum)
+        .syntax("client-id [TIMEOUT | ERROR]")
+        .summary("Ends the waiting of a client for keys as if its time was over, or by an error.")
+        .since("5.0.0")
+        .complexity("O(n) in the number of connections"),
     all("UNPAUSE", Exactly(2), Join::First)
         .summary("Ends CLIENT PAUSE.")
         .since("6.2.0")

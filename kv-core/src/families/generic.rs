@@ -527,11 +527,7 @@ fn expiry(
 
 /// A type's name, as TYPE and SCAN know it.
 fn type_name(entry: EntryRef<'_>) -> &'static str {
-    match entry.value() {
-        Value::Int(_) | Value::Bytes(_) => "string",
-        Value::Packed(form, _) => form.type_name(),
-        Value::Object(object) => object.type_name(),
-    }
+    entry.value().type_name()
 }
 
 /// Reply: simple, `none` when there is no such key.

@@ -1,16 +1,17 @@
-//! Lists: LINDEX ... RPUSHX.
+//! Lists: BLMOVE ... RPUSHX.
 //!
 //! Commands of the left and of the right are one handler each, told the end. An empty list is never stored: who takes the
 //! last element takes the key. What a list looks like inside (`types::list`) no command here knows.
 
 use super::reply_item;
 use super::row_words::{ACCESS, DELETE, FAST, GROW, INSERT, LOOK, READ, TAKE, UPDATE, WRITE};
+use super::wait::{first_of, until};
 use crate::command::{
     Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec, LogAs,
     Outcome, StoreFn, row,
 };
 use crate::resp::{Reply, number};
-use crate::store::Key;
+use crate::store::{Key, UnixMs};
 use crate::structs::packed::Item;
 use crate::types::Limits;
 use crate::types::list::{End, List, ListRef};
@@ -18,11 +19,18 @@ use Arity::{AtLeast, Exactly};
 use Outcome::Done;
 
 const MOVE: &[KeySpec] = &[KeySpec::one(1, &["RW", "access", "delete"]), KeySpec::one(2, &["RW", "insert"])];
-const TAKE_FIRST_OF: &[KeySpec] = &[KeySpec {
-    begin: Begin::Index(1),
-    find: Find::KeyNum { at: 0, first: 1, step: 1 },
-    access: KeyAccess(&["RW", "access", "delete"]),
-}];
+/// Behind the number of keys at word `at`.
+const fn take_first_of(at: u16) -> KeySpec {
+    KeySpec {
+        begin: Begin::Index(at),
+        find: Find::KeyNum { at: 0, first: 1, step: 1 },
+        access: KeyAccess(&["RW", "access", "delete"]),
+    }
+}
+const TAKE_FIRST_OF: &[KeySpec] = &[take_first_of(1)];
+const WAIT_FIRST_OF: &[KeySpec] = &[take_first_of(2)];
+const WAIT_ALL: &[KeySpec] = &[KeySpec::range(1, -2, 1, &["RW", "access", "delete"])];
+const WAITS: Flags = WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING);
 
 const fn list(
     name: &'static str,
@@ -35,6 +43,36 @@ const fn list(
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
+    list("BLMOVE", blmove, Exactly(6), MOVE, WAITS.and(Flags::DENYOOM))
+        .log(LogAs::Told)
+        .syntax("source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout")
+        .summary("As LMOVE; waits for the source to have an element.")
+        .since("6.2.0")
+        .complexity("O(1)"),
+    list("BLMPOP", blmpop, AtLeast(5), WAIT_FIRST_OF, WRITE.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS))
+        .log(LogAs::Told)
+        .syntax("timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]")
+        .summary("As LMPOP; waits for one of the lists to have elements.")
+        .since("7.0.0")
+        .complexity("O(n + m) in the numbers of keys and of elements taken"),
+    list("BLPOP", blpop, AtLeast(3), WAIT_ALL, WAITS)
+        .log(LogAs::Told)
+        .syntax("key [key ...] timeout")
+        .summary("Takes the element at the left end of the first of the lists that has any; waits for one.")
+        .since("2.0.0")
+        .complexity("O(n) in the number of keys"),
+    list("BRPOP", brpop, AtLeast(3), WAIT_ALL, WAITS)
+        .log(LogAs::Told)
+        .syntax("key [key ...] timeout")
+        .summary("Takes the element at the right end of the first of the lists that has any; waits for one.")
+        .since("2.0.0")
+        .complexity("O(n) in the number of keys"),
+    list("BRPOPLPUSH", brpoplpush, Exactly(4), MOVE, WAITS.and(Flags::DENYOOM))
+        .log(LogAs::Told)
+        .syntax("source destination timeout")
+        .summary("As RPOPLPUSH; waits for the source to have an element.")
+        .since("2.2.0")
+        .complexity("O(1)"),
     list("LINDEX", lindex, Exactly(3), ACCESS, READ)
         .syntax("key index")
         .summary("Returns the element at an index; below 0 it counts from the end.")
@@ -314,43 +352,106 @@ fn rpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
     pop(ctx, args, reply, End::Tail)
 }
 
+/// What is to be popped from the first of some lists.
+struct PopOptions<'a> {
+    keys: Args<'a>,
+    end: End,
+    count: usize,
+}
+
+impl<'a> PopOptions<'a> {
+    /// Errors: syntax; a count or number of keys that is none.
+    fn parse(args: &mut Args<'a>) -> Result<PopOptions<'a>, CommandError> {
+        let positive = |word: &[u8], text: &'static str| match number::parse_i64(word) {
+            Some(count @ 1..) => Ok(count as usize),
+            _ => Err(CommandError::err(text)),
+        };
+        let keys = positive(args.next()?, "numkeys should be greater than 0")?;
+        if keys >= args.left() {
+            return Err(CommandError::Syntax);
+        }
+        let keys = args.take(keys);
+        let end = end_of(args)?;
+        let mut count = 1;
+        if args.keyword("COUNT") {
+            count = positive(args.next()?, "count should be greater than 0")?;
+        }
+        if args.left() > 0 {
+            return Err(CommandError::Syntax);
+        }
+        Ok(PopOptions { keys, end, count })
+    }
+}
+
+/// Takes elements of a list that is there. Reply: array of the key and an array of elements.
+/// Effect: event `lpop` or `rpop`, and `del` with the last element.
+fn pop_many(ctx: &mut Ctx, reply: &mut Reply, key: Key<'_>, end: End, count: usize) -> Result<Outcome, CommandError> {
+    reply.array(2);
+    reply.bulk(key.bytes);
+    let emptied = ctx.edit(key, |list: &mut List, limits| take(list, end, count, reply, limits))?;
+    ctx.effect(key, [pop_name(end), key.bytes, itoa::Buffer::new().format(count).as_bytes()]);
+    ctx.wrote_less(key, popped(end), emptied == Some(true));
+    Ok(Done)
+}
+
 /// Reply: array of the key and an array of elements; nil when no list has any.
 /// Errors: syntax, a count or number of keys that is none; WRONGTYPE for a key in front of the first list.
-/// Effect: event `lpop` or `rpop`, and `del` with the last element.
+/// Effect: as `pop_many`.
 fn lmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
-    let positive = |word: &[u8], text: &'static str| match number::parse_i64(word) {
-        Some(count @ 1..) => Ok(count as usize),
-        _ => Err(CommandError::err(text)),
-    };
-    let keys = positive(args.next()?, "numkeys should be greater than 0")?;
-    if keys >= args.left() {
-        return Err(CommandError::Syntax);
-    }
-    let mut names = args.fork();
-    (0..keys).try_for_each(|_| args.next().map(drop))?;
-    let end = end_of(args)?;
-    let mut count = 1;
-    if args.keyword("COUNT") {
-        count = positive(args.next()?, "count should be greater than 0")?;
-    }
-    if args.left() > 0 {
-        return Err(CommandError::Syntax);
-    }
-    for _ in 0..keys {
-        let key = names.key()?;
-        let emptied = ctx.edit(key, |list: &mut List, limits| {
-            reply.array(2);
-            reply.bulk(key.bytes);
-            take(list, end, count, reply, limits)
-        })?;
-        if let Some(emptied) = emptied {
-            ctx.effect(key, [pop_name(end), key.bytes, itoa::Buffer::new().format(count).as_bytes()]);
-            ctx.wrote_less(key, popped(end), emptied);
-            return Ok(Done);
+    let mut options = PopOptions::parse(args)?;
+    match first_of::<List>(ctx, &mut options.keys)? {
+        Some(key) => pop_many(ctx, reply, key, options.end, options.count),
+        None => {
+            reply.nil_array();
+            Ok(Done)
         }
     }
-    reply.nil_array();
+}
+
+/// Reply, errors and effect: as `lmpop`; nil when its time is over.
+fn blmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    let timeout = args.next()?;
+    let mut options = PopOptions::parse(args)?;
+    let until = until(ctx.now, timeout)?;
+    match first_of::<List>(ctx, &mut options.keys)? {
+        Some(key) if ctx.may_answer() => pop_many(ctx, reply, key, options.end, options.count),
+        Some(_) => Ok(Outcome::Wait),
+        None => Ok(ctx.wait(until, reply, Reply::nil_array)),
+    }
+}
+
+/// Reply: array of the key and the element; nil when its time is over.
+/// Errors: a timeout that is none; WRONGTYPE for a key in front of the first list.
+/// Effect: event `lpop` or `rpop`, and `del` with the last element.
+fn pop_waiting(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply, end: End) -> Result<Outcome, CommandError> {
+    let mut keys = args.take(args.left() - 1);
+    let until = until(ctx.now, args.next()?)?;
+    let Some(key) = first_of::<List>(ctx, &mut keys)? else {
+        return Ok(ctx.wait(until, reply, Reply::nil_array));
+    };
+    if !ctx.may_answer() {
+        return Ok(Outcome::Wait);
+    }
+    reply.array(2);
+    reply.bulk(key.bytes);
+    let emptied = ctx.edit(key, |list: &mut List, limits| {
+        if let Some(item) = list.as_ref().end(end) {
+            reply_item(reply, item);
+        }
+        list.remove(end, 1, limits);
+        list.is_empty()
+    })?;
+    ctx.effect(key, [pop_name(end), key.bytes]);
+    ctx.wrote_less(key, popped(end), emptied == Some(true));
     Ok(Done)
+}
+
+fn blpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    pop_waiting(ctx, args, reply, End::Head)
+}
+
+fn brpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    pop_waiting(ctx, args, reply, End::Tail)
 }
 
 /// Reply: the element, or nil without a source.
@@ -365,6 +466,36 @@ fn lmove(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
 fn rpoplpush(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let (source, target) = (args.key()?, args.key()?);
     move_one(ctx, reply, source, target, End::Tail, End::Head)
+}
+
+/// Reply, errors and effect: as `lmove`; nil when its time is over.
+fn blmove(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    let (source, target) = (args.key()?, args.key()?);
+    let (from, to) = (end_of(args)?, end_of(args)?);
+    let until = until(ctx.now, args.next()?)?;
+    move_waiting(ctx, reply, (source, target), (from, to), until)
+}
+
+fn brpoplpush(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    let (source, target) = (args.key()?, args.key()?);
+    let until = until(ctx.now, args.next()?)?;
+    move_waiting(ctx, reply, (source, target), (End::Tail, End::Head), until)
+}
+
+fn move_waiting(
+    ctx: &mut Ctx,
+    reply: &mut Reply,
+    (source, target): (Key<'_>, Key<'_>),
+    (from, to): (End, End),
+    until: Option<UnixMs>,
+) -> Result<Outcome, CommandError> {
+    if ctx.peek::<List>(source)?.is_none() {
+        return Ok(ctx.wait(until, reply, Reply::nil));
+    }
+    if !ctx.may_answer() {
+        return Ok(Outcome::Wait);
+    }
+    move_one(ctx, reply, source, target, from, to)
 }
 
 fn move_one(

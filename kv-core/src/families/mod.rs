@@ -26,6 +26,7 @@ pub mod stream;
 pub mod string;
 pub mod testing;
 pub mod transactions;
+mod wait;
 
 /// All rows, family by family.
 pub const ALL: &[&[CommandSpec]] = &[

@@ -1,4 +1,4 @@
-//! Sorted sets: ZADD ... ZUNIONSTORE.
+//! Sorted sets: BZMPOP ... ZUNIONSTORE.
 //!
 //! What a sorted set looks like inside (`types::zset`) no command here knows. An empty one is never stored: who takes the
 //! last member takes the key. Here are the rows and what concerns single members; ranges are in `range`, commands over
@@ -29,6 +29,9 @@ const GROW_MANY: Flags = GROW.and(Flags::MOVABLE_KEYS);
 
 const NUMBERED: &[KeySpec] = &[numbered(1, &["RO", "access"])];
 const POP_NUMBERED: &[KeySpec] = &[numbered(1, &["RW", "access", "delete"])];
+const WAIT_NUMBERED: &[KeySpec] = &[numbered(2, &["RW", "access", "delete"])];
+const WAIT_ALL: &[KeySpec] = &[KeySpec::range(1, -2, 1, &["RW", "access", "delete"])];
+const WAITS: Flags = WRITE_FAST.and(Flags::NOSCRIPT).and(Flags::BLOCKING);
 const STORE: KeySpec = KeySpec::one(1, &["OW", "update"]);
 const STORE_NUMBERED: &[KeySpec] = &[STORE, numbered(2, &["RO", "access"])];
 
@@ -49,6 +52,24 @@ const fn zset(
 }
 
 pub(crate) const ROWS: &[CommandSpec] = &[
+    zset("BZMPOP", range::bzmpop, AtLeast(5), WAIT_NUMBERED, WRITE.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS))
+        .log(LogAs::Told)
+        .syntax("timeout numkeys key [key ...] <MIN | MAX> [COUNT count]")
+        .summary("As ZMPOP; waits for one of the sorted sets to have members.")
+        .since("7.0.0")
+        .complexity("O(k + m log n), k the number of keys, m the members taken out"),
+    zset("BZPOPMAX", range::bzpopmax, AtLeast(3), WAIT_ALL, WAITS)
+        .log(LogAs::Told)
+        .syntax("key [key ...] timeout")
+        .summary("Takes the member with the highest score out of the first sorted set that has any; waits for one.")
+        .since("5.0.0")
+        .complexity("O(log n)"),
+    zset("BZPOPMIN", range::bzpopmin, AtLeast(3), WAIT_ALL, WAITS)
+        .log(LogAs::Told)
+        .syntax("key [key ...] timeout")
+        .summary("Takes the member with the lowest score out of the first sorted set that has any; waits for one.")
+        .since("5.0.0")
+        .complexity("O(log n)"),
     zset("ZADD", zadd, AtLeast(4), UPDATE, GROW.and(Flags::FAST))
         .log(LogAs::Words)
         .syntax("key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]")

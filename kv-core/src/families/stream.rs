@@ -2,8 +2,6 @@
 //!
 //! A stream stays when its last entry goes, as in Redis: only DEL and its like remove it. XADD and XREAD are the hot path;
 //! a range is counted by its nodes (`types::stream`) before it is written, so nothing is collected.
-//!
-//! Waiting for entries (BLOCK) is refused for now.
 
 mod groups;
 mod info;
@@ -12,6 +10,7 @@ mod options;
 mod tests;
 
 use super::row_words::{ACCESS, CHANGING_OUTPUT, DELETE, GROW, LOOK, READ, UPDATE, WRITE_FAST};
+use super::wait::until_ms;
 use crate::command::{
     Args, Arity, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeySpec, LogAs, Outcome, StoreFn,
     row,
@@ -113,13 +112,16 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Lists the entries of a stream from one id to another.")
         .complexity("O(log n), and O(m) in the entries returned"),
     stream("XREAD", xread, Arity::AtLeast(4), READ_STREAMS, READ.and(MAY_WAIT))
-        .syntax("[COUNT count] STREAMS key [key ...] id [id ...]")
-        .summary("Lists the entries of several streams behind an id each.")
+        .syntax("[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]")
+        .summary("Lists the entries of several streams behind an id each; may wait for some.")
         .complexity("O(log n) a stream, and O(m) in the entries returned"),
     stream("XREADGROUP", groups::xreadgroup, Arity::AtLeast(7), READ_GROUP_STREAMS, Flags::WRITE.and(MAY_WAIT))
         .log(LogAs::Words)
-        .syntax("GROUP group consumer [COUNT count] [NOACK] STREAMS key [key ...] id [id ...]")
-        .summary("Hands entries of several streams that nobody in the group has had to a consumer, or what is pending with it.")
+        .syntax("GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]")
+        .summary(
+            "Hands entries of several streams that nobody in the group has had to a consumer, or what is pending with it; \
+             may wait for some.",
+        )
         .complexity("O(log n) a stream, and O(m log n) in the entries returned"),
     stream("XREVRANGE", xrevrange, Arity::AtLeast(4), ACCESS, READ)
         .syntax("key end start [COUNT count]")
@@ -420,12 +422,37 @@ fn entries_from(stream: &Stream, from: From) -> Option<Entries<'_>> {
     (entries.count_up_to(1) > 0).then_some(entries)
 }
 
-/// Reply: the streams that have such entries, each with an array of them; nil when none has.
+/// Waits for entries if XREAD or XREADGROUP may; else, and when its time is over, the reply is nil.
+fn wait_for_entries(ctx: &mut Ctx, options: &ReadOptions<'_>, reply: &mut Reply) -> Result<Outcome, CommandError> {
+    match options.block {
+        Some(ms) => Ok(ctx.wait(until_ms(ctx.now, ms)?, reply, Reply::nil_array)),
+        None => {
+            reply.nil_array();
+            Ok(Done)
+        }
+    }
+}
+
+/// The ids in place of `$` and `+`, which mean the end of a stream as it is now.
+fn fix_ends<'a>(ctx: &mut Ctx, options: &ReadOptions<'a>, mut args: Args<'a>) -> Result<(), CommandError> {
+    for _ in 0..options.streams {
+        let at = args.total() - args.left() + options.streams;
+        let (key, word) = options.next_stream(&mut args)?;
+        if matches!(word, b"$" | b"+") {
+            let last_id = ctx.peek::<Stream>(key)?.map_or(StreamId::MIN, Stream::last_id);
+            ctx.wish.words.push((at, last_id.to_string().into_bytes()));
+        }
+    }
+    Ok(())
+}
+
+/// Reply: the streams that have such entries, each with an array of them; nil when none has, after the time to wait.
 /// Errors: syntax, not an id, as many ids as keys are needed; WRONGTYPE.
 fn xread(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let options = ReadOptions::parse(args, false)?;
+    let ids = args.fork();
     // Most often it is one stream, which needs to be looked up only once.
-    if options.streams == 1 {
+    if options.streams == 1 && options.block.is_none() {
         let (key, word) = options.next_stream(args)?;
         let stream = ctx.view::<Stream>(key)?;
         let from = read_from(word, stream)?;
@@ -439,18 +466,28 @@ fn xread(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
         }
         return Ok(Done);
     }
+    let is_served = ctx.is_served();
     let mut found = Vec::with_capacity(options.streams);
     for _ in 0..options.streams {
         let (key, word) = options.next_stream(args)?;
-        let stream = ctx.view::<Stream>(key)?;
+        if !ctx.looks_at(key) {
+            continue;
+        }
+        let stream = match ctx.view::<Stream>(key) {
+            // Whoever waits goes on waiting for a stream.
+            Err(CommandError::WrongType) if is_served => None,
+            stream => stream?,
+        };
         let from = read_from(word, stream)?;
         if stream.is_some_and(|stream| entries_from(stream, from).is_some()) {
             found.push((key, from));
         }
     }
     if found.is_empty() {
-        reply.nil_array();
-        return Ok(Done);
+        if options.block.is_some() && !is_served {
+            fix_ends(ctx, &options, ids)?;
+        }
+        return wait_for_entries(ctx, &options, reply);
     }
     push_streams(reply, found.len());
     for (key, from) in found {

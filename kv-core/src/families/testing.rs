@@ -216,6 +216,7 @@ impl World {
                     self.slices += 1;
                     cursor = at;
                 }
+                Ok(Outcome::Wait) => unreachable!("nobody may wait here"),
                 Err(error) => {
                     assert!(reply.out().is_empty(), "{words:?}: an error behind half a reply");
                     reply.error(&error.to_string());

@@ -175,6 +175,17 @@ pub enum Value<'a> {
     Object(&'a Object),
 }
 
+impl Value<'_> {
+    /// The type, in the words of TYPE.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Value::Int(_) | Value::Bytes(_) => "string",
+            Value::Packed(form, _) => form.type_name(),
+            Value::Object(object) => object.type_name(),
+        }
+    }
+}
+
 /// A value for a new entry, already in the form in which it is stored.
 #[derive(Debug)]
 pub(super) enum NewValue<'a> {

@@ -19,6 +19,7 @@ mod notices;
 mod shard;
 mod snapshot;
 mod timer;
+mod waits;
 mod watch;
 
 pub use collection::{Collection, WrongType};
@@ -31,6 +32,7 @@ pub use log::ShardLog;
 pub use notices::{Classes, Notice, Notices};
 pub use shard::{Garbage, Shard, ShardStats};
 pub use snapshot::{Frozen, Piece};
+pub use waits::{Claim, Kind, Lines, Waiter, Waits};
 pub use watch::Watches;
 
 /// A moment: milliseconds since 1970.

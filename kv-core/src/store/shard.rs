@@ -4,7 +4,9 @@
 //! other shards.
 
 use super::snapshot::{Piece, Snapshot};
-use super::{Db, Due, EntryRef, Key, KeyHasher, LoneEntry, Notices, Object, ShardLog, UnixMs, Value, Watches};
+use super::{
+    Db, Due, EntryRef, Key, KeyHasher, Kind, LoneEntry, Notices, Object, ShardLog, UnixMs, Value, Waits, Watches,
+};
 use crate::structs::random::Random;
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ pub struct Shard {
     pub log: ShardLog,
     pub notices: Notices,
     pub watches: Watches,
+    pub waits: Waits,
     pub(super) snapshot: Snapshot,
     /// Which database comes first at the next `expire_due`, so that none starves another.
     turn: usize,
@@ -59,6 +62,7 @@ impl Shard {
             log: ShardLog::default(),
             notices: Notices::default(),
             watches: Watches::default(),
+            waits: Waits::default(),
             snapshot: Snapshot::default(),
             turn: 0,
         }
@@ -77,6 +81,21 @@ impl Shard {
         self.watches.watch(client, db, key, entry.is_some(), due);
     }
 
+    /// A key was written: it is ready if it has something for who waits for it.
+    #[inline]
+    pub fn touch_waits(&mut self, db: usize, key: Key<'_>, now: UnixMs) {
+        if !self.waits.is_idle() {
+            let Shard { waits, dbs, .. } = self;
+            waits.touch(db, key, || dbs[db].peek(key, now).and_then(Kind::of));
+        }
+    }
+
+    /// As `touch_waits`, for all keys of a database.
+    pub fn touch_all_waits(&mut self, db: usize, now: UnixMs) {
+        let Shard { waits, dbs, .. } = self;
+        waits.touch_all(db, |key| dbs[db].peek(key, now).and_then(Kind::of));
+    }
+
     /// Removes what is due in all databases, telling `on_due` the database and the entry: before it is freed, or after
     /// fields of it are gone. Each token that fires or moves and each field takes 1 from `budget`.
     pub fn expire_due(&mut self, now: UnixMs, budget: &mut usize, mut on_due: impl FnMut(usize, Due, EntryRef<'_>)) {
@@ -87,9 +106,12 @@ impl Shard {
                 self.turn = index;
                 return;
             }
-            let expired = &mut self.stats.expired;
-            self.dbs[index].expire_due(now, budget, &mut |due, entry| {
-                *expired += u64::from(due == Due::Key);
+            let Shard { dbs, stats, waits, hasher, .. } = self;
+            dbs[index].expire_due(now, budget, &mut |due, entry| {
+                stats.expired += u64::from(due == Due::Key);
+                if !waits.is_idle() {
+                    waits.touch(index, hasher.key(entry.key()), || None);
+                }
                 on_due(index, due, entry);
             });
         }
@@ -102,8 +124,14 @@ impl Shard {
 
     /// Tells `f` what was found expired by lookups since the last call, before each is freed.
     pub fn take_expired(&mut self, mut f: impl FnMut(usize, EntryRef<'_>)) {
-        for (index, db) in self.dbs.iter_mut().enumerate() {
-            self.stats.expired += db.take_expired(|entry| f(index, entry)) as u64;
+        let Shard { dbs, stats, waits, hasher, .. } = self;
+        for (index, db) in dbs.iter_mut().enumerate() {
+            stats.expired += db.take_expired(|entry| {
+                if !waits.is_idle() {
+                    waits.touch(index, hasher.key(entry.key()), || None);
+                }
+                f(index, entry);
+            }) as u64;
         }
     }
 

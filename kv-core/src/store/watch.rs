@@ -23,10 +23,10 @@ pub struct Watches {
 }
 
 /// By numbers that are spread already: hashes of keys; clients are counted, so that they are spread in the way of hashes.
-type Map<V> = HashMap<u64, V, BuildHasherDefault<Spread>>;
+pub(super) type Map<V> = HashMap<u64, V, BuildHasherDefault<Spread>>;
 
 #[derive(Default)]
-struct Spread(u64);
+pub(super) struct Spread(u64);
 
 impl Hasher for Spread {
     fn finish(&self) -> u64 {

@@ -7,6 +7,7 @@
 use super::pubsub::Subscriptions;
 use super::session::Session;
 use super::transaction::Transaction;
+use super::worker::Blocked;
 use kv_core::resp::client::encode_request;
 use kv_core::resp::{Arg, DecodeError, Decoder};
 use std::collections::VecDeque;
@@ -263,6 +264,8 @@ impl Output {
 enum Slot {
     Waiting {
         mute: bool,
+        /// It may take for ever (BLPOP ...), and has no request behind it: what comes behind it are pushes, which pass.
+        passable: bool,
     },
     /// In `stash`.
     Ready {
@@ -305,8 +308,26 @@ impl Tickets {
     /// Takes a place in line for a reply to come. `mute`: it is counted but not sent.
     pub fn wait(&mut self, mute: bool) -> u32 {
         let ticket = self.head.wrapping_add(self.slots.len() as u32);
-        self.slots.push_back(Slot::Waiting { mute });
+        self.slots.push_back(Slot::Waiting { mute, passable: false });
         ticket
+    }
+
+    /// The request of a ticket, the last of its connection, waits for keys: pushes do not wait with it.
+    pub fn let_pushes_pass(&mut self, ticket: u32, output: &mut Output) {
+        let at = ticket.wrapping_sub(self.head) as usize;
+        if let Slot::Waiting { passable, .. } = &mut self.slots[at] {
+            *passable = true;
+        }
+        self.pass(output);
+    }
+
+    /// Sends on the pushes behind a request that waits for keys.
+    fn pass(&mut self, output: &mut Output) {
+        if self.slots.len() > 1 && matches!(self.slots[0], Slot::Waiting { passable: true, .. }) {
+            let first = self.slots.pop_front().expect("just seen");
+            self.send_ready(output);
+            self.slots.push_front(first);
+        }
     }
 
     /// A reply that is ready at once but has to wait for those before it.
@@ -315,10 +336,17 @@ impl Tickets {
         self.slots.push_back(slot);
     }
 
-    /// As `ready`, for bytes that others get, too.
-    pub fn ready_shared(&mut self, bytes: &Arc<[u8]>) {
+    /// As `ready`, for a reply or a push. A push passes a request that waits for keys.
+    pub fn ready_to_send(&mut self, bytes: &[u8], output: &mut Output) {
+        self.ready(bytes);
+        self.pass(output);
+    }
+
+    /// As `ready_to_send`, for bytes that others get, too.
+    pub fn ready_shared(&mut self, bytes: &Arc<[u8]>, output: &mut Output) {
         self.owned += bytes.len();
         self.slots.push_back(Slot::Shared(bytes.clone()));
+        self.pass(output);
     }
 
     /// As `ready`, moving a big reply.
@@ -370,7 +398,7 @@ impl Tickets {
 
     fn is_mute(&self, at: usize) -> bool {
         match &self.slots[at] {
-            Slot::Waiting { mute } => *mute,
+            Slot::Waiting { mute, .. } => *mute,
             _ => unreachable!("a ticket is served once"),
         }
     }
@@ -378,10 +406,19 @@ impl Tickets {
     /// Drops the served front and sends what is ready behind it.
     fn advance(&mut self, output: &mut Output) {
         self.slots.pop_front();
-        self.head = self.head.wrapping_add(1);
+        self.head = self.head.wrapping_add(1 + self.send_ready(output));
+        self.pass(output);
+    }
+
+    /// Sends what is ready up to the first that waits; says how many these were.
+    fn send_ready(&mut self, output: &mut Output) -> u32 {
+        let before = self.slots.len();
         while let Some(slot) = self.slots.front_mut() {
             match slot {
-                Slot::Waiting { .. } => return self.compact(),
+                Slot::Waiting { .. } => {
+                    self.compact();
+                    return (before - self.slots.len()) as u32;
+                }
                 Slot::Ready { start, end } => {
                     output.push(&self.stash[*start..*end]);
                     self.stashed -= *end - *start;
@@ -396,12 +433,12 @@ impl Tickets {
                 }
             }
             self.slots.pop_front();
-            self.head = self.head.wrapping_add(1);
         }
         self.stash.clear();
         if self.stash.capacity() > KEEP_BYTES {
             self.stash = Vec::new();
         }
+        before as u32
     }
 
     /// Lets go of replies that are sent, once they are the greater part: a client that always has something in flight
@@ -444,8 +481,11 @@ pub struct Connection {
     pub decoder: Decoder,
     /// Its next request waits for the end of CLIENT PAUSE; it is in the list of those that do.
     pub held: bool,
-    /// Its last request is a walk over all shards, or an EXEC with more to do than the shards': what follows waits until it is answered.
+    /// Its last request is a walk over all shards, may wait for keys, or is an EXEC with more to do than the shards': what follows
+    /// waits until it is answered.
     pub awaits_walk: bool,
+    /// Its last request may wait for keys.
+    pub blocked: Option<Box<Blocked>>,
     /// It has asked the server to end; the ticket is served if that fails.
     pub asks_to_end: Option<u32>,
     /// How many bytes the unfinished request at the start of the input needs in all, as far as it has said.
@@ -500,6 +540,12 @@ impl Connection {
             + s.local.capacity()
     }
 
+    /// How many requests are to be answered by themselves: who waits for keys, or for the end of the server, may do so for ever.
+    pub fn requests_left(&self) -> usize {
+        let waits = self.blocked.as_ref().is_some_and(|blocked| blocked.waits());
+        self.tickets.len() - usize::from(self.asks_to_end.is_some()) - usize::from(waits)
+    }
+
     pub fn new(session: Session) -> Connection {
         Connection {
             session,
@@ -508,6 +554,7 @@ impl Connection {
             decoder: Decoder::default(),
             held: false,
             awaits_walk: false,
+            blocked: None,
             asks_to_end: None,
             want: 0,
             decoded_to: 0,
@@ -562,6 +609,29 @@ mod tests {
         tickets.serve_owned(d, vec![b'd'; 100_000], &mut output);
         assert_eq!(sent(&mut output), b"e");
         assert!(tickets.is_empty());
+    }
+
+    #[test]
+    fn pushes_pass_a_request_that_waits_for_keys_but_no_reply_before_it() {
+        let (mut tickets, mut output) = (Tickets::default(), Output::default());
+        let before = tickets.wait(false);
+        let waits = tickets.wait(false);
+        tickets.ready_to_send(b"1", &mut output);
+        tickets.let_pushes_pass(waits, &mut output);
+        tickets.ready_shared(&Arc::from(*b"2"), &mut output);
+        assert!(output.is_empty());
+        tickets.serve(before, b"before", &mut output);
+        assert_eq!(sent(&mut output), b"before12");
+        tickets.ready_to_send(b"3", &mut output);
+        assert_eq!((sent(&mut output), tickets.len(), tickets.bytes()), (b"3".to_vec(), 1, 0));
+        tickets.serve(waits, b"served", &mut output);
+        assert_eq!(sent(&mut output), b"served");
+        assert!(tickets.is_empty());
+        let next = tickets.wait(false);
+        tickets.ready_to_send(b"4", &mut output);
+        assert!(output.is_empty());
+        tickets.serve(next, b"next", &mut output);
+        assert_eq!(sent(&mut output), b"next4");
     }
 
     #[test]

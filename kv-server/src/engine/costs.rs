@@ -224,6 +224,12 @@ impl Meter {
         self.ended_ns.set(None);
     }
 
+    /// What is run from here on belongs to a request of a client of that worker, which waits here; or, with what this gave, goes on
+    /// with what was run before.
+    pub fn set_from(&self, from: (usize, u64)) -> (usize, u64) {
+        self.from.replace(from)
+    }
+
     /// A call begins. `counts`: false for a further part of one.
     #[inline]
     pub fn call(&self, row: RowId, counts: bool) {

@@ -10,7 +10,7 @@ use super::rendezvous::Rendezvous;
 use super::transaction::Unit;
 use kv_core::command::RowId;
 use kv_core::resp::{Arg, Proto};
-use kv_core::store::Shard;
+use kv_core::store::{Claim, Shard, UnixMs};
 use std::sync::Arc;
 
 pub enum Mail {
@@ -28,6 +28,8 @@ pub enum Mail {
     InterestNoted { by: usize, number: u64 },
     /// A client is gone: what it watches on this worker's shard ends.
     Forget(u64),
+    /// A client waits no longer: it leaves the lines of this worker's shard.
+    Leave(u64),
     /// A call of one of this worker's clients took too long.
     Slow(Box<SlowCall>),
     /// To worker 0: a marker to publish.
@@ -53,6 +55,10 @@ pub struct Batch {
     pub units: Vec<Option<Box<Unit>>>,
     /// The latest epoch that messages among the items may tell of (`worker::pubsub::OPEN_EPOCH`: the one open where they are delivered).
     pub tells: u64,
+    /// Of the items that may wait.
+    pub waits: Vec<Wait>,
+    /// Of the work of a rendezvous: keys whose clients have waited for it.
+    pub wakes: Vec<Wake>,
     /// The replies, one after the other; item `i`'s ends at `items[i].reply_end`.
     pub replies: Vec<u8>,
     /// The end of an epoch, after the items.
@@ -76,6 +82,8 @@ impl Batch {
         self.hashes.clear();
         self.bytes.clear();
         self.units.clear();
+        self.waits.clear();
+        self.wakes.clear();
         self.replies.clear();
         self.marker = None;
         self.rendezvous = None;
@@ -112,6 +120,12 @@ impl Batch {
         bytes
     }
 
+    /// Adds how the next item may wait; gives what that item refers to it by.
+    pub fn push_wait(&mut self, wait: Wait) -> u32 {
+        self.waits.push(wait);
+        self.waits.len() as u32 - 1
+    }
+
     /// The reply of item `i`.
     pub fn reply_of(&self, i: usize) -> &[u8] {
         let start = if i == 0 { 0 } else { self.items[i - 1].reply_end };
@@ -144,11 +158,26 @@ impl Batch {
     }
 }
 
+/// How a request may wait.
+pub struct Wait {
+    pub claim: Arc<Claim>,
+    /// On the way back: until when it does.
+    pub until: Option<UnixMs>,
+}
+
+/// A key that was written.
+pub struct Wake {
+    pub db: usize,
+    pub key: Box<[u8]>,
+}
+
 /// One request (or a shard's part of one) in a batch.
 #[derive(Clone, Copy)]
 pub struct Item {
     /// Of a transaction: its place in `units`; else [`NO_UNIT`].
     pub unit: u32,
+    /// Of one that may wait: its place in `waits`; else [`NO_WAIT`].
+    pub wait: u32,
     pub row: RowId,
     pub db: u16,
     pub proto: Proto,
@@ -173,6 +202,32 @@ pub struct Item {
 }
 
 pub const NO_UNIT: u32 = u32::MAX;
+pub const NO_WAIT: u32 = u32::MAX;
+
+impl Item {
+    /// One without words yet, of no client.
+    pub fn new(row: RowId, dest: Dest) -> Item {
+        Item {
+            unit: NO_UNIT,
+            wait: NO_WAIT,
+            row,
+            db: 0,
+            proto: Proto::Resp2,
+            no_touch: false,
+            key_at: 0,
+            key_step: 1,
+            hashes_start: 0,
+            hashes_len: 0,
+            bytes_start: 0,
+            words_start: 0,
+            words_len: 0,
+            dest,
+            client: 0,
+            reply_end: 0,
+            answer: Answer::Here,
+        }
+    }
+}
 
 /// What became of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +240,10 @@ pub enum Answer {
     Unit,
     /// Not run: the replies to its client have passed the limit of unread output, and the client is cut.
     Cut,
+    /// It waits; the reply comes later, by itself.
+    Waits,
+    /// Not run, or not answered: it needs no answer any more.
+    Dropped,
 }
 
 /// Where a reply belongs, at the worker that sent the request.

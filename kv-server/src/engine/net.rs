@@ -39,6 +39,12 @@ pub struct Faults {
     pub watch_unchecked: bool,
     /// Run a transaction shard by shard.
     pub transaction_in_pieces: bool,
+    /// Take elements for who waits before the right to answer.
+    pub claims_late: bool,
+    /// Serve nobody at the end of what several shards have come together for.
+    pub no_wake_up: bool,
+    /// Of those who wait for a key, serve who came last.
+    pub last_first: bool,
 }
 
 impl Faults {
@@ -48,6 +54,9 @@ impl Faults {
         no_connection_order: false,
         watch_unchecked: false,
         transaction_in_pieces: false,
+        claims_late: false,
+        no_wake_up: false,
+        last_first: false,
     };
 }
 

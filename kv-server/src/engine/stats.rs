@@ -7,8 +7,8 @@ use kv_core::store::Shard;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The codes that error replies begin with, for INFO's errorstats. The first also stands for any that is not here.
-pub const ERROR_CODES: [&str; 8] =
-    ["ERR", "WRONGTYPE", "NOAUTH", "WRONGPASS", "NOPROTO", "INVALIDOBJ", "LOADING", "MISCONF"];
+pub const ERROR_CODES: [&str; 9] =
+    ["ERR", "WRONGTYPE", "NOAUTH", "WRONGPASS", "NOPROTO", "INVALIDOBJ", "LOADING", "MISCONF", "UNBLOCKED"];
 
 impl Figures {
     /// Counts an error reply; `text` is what follows its marker.
@@ -72,6 +72,9 @@ figures! {
         connections_received,
         /// Open connections.
         clients,
+        /// Connections whose request waits for keys, and those of them that wait for a time.
+        blocked_clients,
+        timed_clients,
         /// Connections that watch keys, and these keys.
         watching_clients,
         watched_keys,

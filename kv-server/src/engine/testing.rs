@@ -201,8 +201,15 @@ impl TestServer {
         }
     }
 
+    /// The client is gone from one moment to the next.
+    pub fn hang_up(&mut self, client: Client) {
+        let (_, _, closed) = self.received.iter_mut().find(|(c, ..)| *c == client).expect("a client of this server");
+        *closed = true;
+        self.workers[client.worker].disconnected(client.conn);
+    }
+
     /// One turn of a worker; whether something moved.
-    fn turn(&mut self, id: usize) -> bool {
+    pub fn turn(&mut self, id: usize) -> bool {
         let worker = &mut self.workers[id];
         let mut moved = worker.has_news();
         worker.decode();

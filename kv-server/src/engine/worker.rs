@@ -17,7 +17,7 @@ use kv_core::command::{RowId, Settings, Table};
 use kv_core::resp::{Arg, Limits, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard, UnixMs};
 use kv_core::types::{self, ListNodeLimit};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 mod duties;
@@ -29,11 +29,14 @@ mod notices;
 mod pubsub;
 mod route;
 mod transact;
+mod wait;
 
 pub use duties::Rest;
 #[cfg(feature = "faults")]
 pub use left_over::LeftOver;
 use route::{Recent, Request};
+pub use wait::Blocked;
+use wait::Served;
 
 /// A connection's place at its worker. Given anew only when nothing refers to the old owner any more.
 pub type ConnId = u32;
@@ -171,6 +174,12 @@ pub struct Worker {
     forgotten: Vec<u64>,
     /// For each shard, the part of the command at hand that it runs.
     part_of: Vec<u16>,
+    /// Clients that wait no longer, and may still stand in lines of the shard.
+    leavers: Vec<u64>,
+    /// When the requests that wait here for a time are to be answered otherwise.
+    deadlines: BTreeSet<(UnixMs, ConnId)>,
+    /// Answers to those who have waited, to be sent when the turn is published.
+    to_serve: Vec<Served>,
     walks: VecDeque<Walk>,
     seed: u64,
 
@@ -268,6 +277,9 @@ impl Worker {
             over_limit: Vec::new(),
             forgotten: Vec::new(),
             part_of: vec![u16::MAX; shards],
+            leavers: Vec::new(),
+            deadlines: BTreeSet::new(),
+            to_serve: Vec::new(),
             walks: VecDeque::new(),
             seed: seed | 1,
             pause: host::Pause::default(),
@@ -390,7 +402,9 @@ impl Worker {
             // There may be no turn after this one that would tell.
             self.publish_figures();
         }
-        self.retire(id);
+        if !self.answer_blocked(id, |_| {}) {
+            self.retire(id);
+        }
     }
 
     /// Frees the place of a connection that is gone and that nothing refers to.
@@ -463,6 +477,7 @@ impl Worker {
         let c = self.connection(id);
         if matches!(c.life, Life::Open | Life::Closing) {
             c.life = Life::Killed;
+            self.answer_blocked(id, |_| {});
             self.mark_dirty(id);
         }
     }
@@ -510,6 +525,7 @@ impl Worker {
                 Mail::Interest(interest) => self.hub.note(&interest),
                 Mail::InterestNoted { by, number } => self.interest_is_noted(by, number),
                 Mail::Forget(client) => self.forgotten.push(client),
+                Mail::Leave(client) => self.leavers.push(client),
                 Mail::Home(shard) => {
                     // Whoever had it may have read the clock later than this worker.
                     self.set_time(shard.log.latest() * 1000);
@@ -525,6 +541,9 @@ impl Worker {
         }
         if !self.forgotten.is_empty() {
             self.forget_watches();
+        }
+        if !self.leavers.is_empty() {
+            self.let_leave();
         }
     }
 
@@ -572,6 +591,11 @@ impl Worker {
                     continue;
                 }
                 Answer::Cut => self.cut(item.dest),
+                Answer::Waits => {
+                    self.begin_wait(item.dest, &batch.waits[item.wait as usize]);
+                    continue;
+                }
+                Answer::Dropped => continue,
             }
             if batch.shows > 0 {
                 self.show(item.dest, batch.shows);
@@ -620,6 +644,7 @@ impl Worker {
             Dest::Ticket { conn, ticket } => {
                 let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
                 c.tickets.serve_pieces(ticket, late.reply, &mut c.output);
+                self.blocking_ends_with(conn, ticket);
                 self.served(conn);
             }
             Dest::Join { join, part } => {
@@ -644,6 +669,7 @@ impl Worker {
                     c.output.tail = self.output_pool.pop().unwrap_or_default();
                 }
                 c.tickets.serve(ticket, reply, &mut c.output);
+                self.blocking_ends_with(conn, ticket);
                 self.served(conn);
             }
             Dest::Join { join, part } => {
@@ -740,13 +766,15 @@ impl Worker {
         }
     }
 
-    /// Whether nothing is left to answer, but to who asked the server to end: no request anywhere.
+    /// Whether nothing is left to answer, but to who asked the server to end, or waits for keys: no request anywhere.
     pub fn is_drained(&self) -> bool {
         self.queue.is_empty()
             && self.shard.is_some()
             && self.walks.is_empty()
             && self.mailbox.is_empty()
-            && self.connections.iter().flatten().all(|c| c.tickets.len() <= usize::from(c.asks_to_end.is_some()))
+            && self.gathering.is_none()
+            && self.to_serve.is_empty()
+            && self.connections.iter().flatten().all(|c| c.requests_left() == 0)
     }
 
     // ---- publishing ----

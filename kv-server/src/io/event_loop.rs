@@ -176,7 +176,10 @@ impl EventLoop {
         // Sockets known to be readable are not waited for; those of connections that may not be read from now are.
         if timeout != Some(Duration::ZERO) && stage == Stage::Running {
             let (worker, sockets) = (&mut self.worker, &self.sockets);
-            if self.readable.iter().any(|&c| sockets[c as usize].is_some() && worker.wants_input(c)) {
+            let is_due = |worker: &mut Worker, c: ConnId, socket: &Socket| {
+                worker.wants_input(c) || socket.read_closed && worker.is_blocked(c)
+            };
+            if self.readable.iter().any(|&c| sockets[c as usize].as_ref().is_some_and(|s| is_due(worker, c, s))) {
                 timeout = Some(Duration::ZERO);
             }
         }
@@ -315,6 +318,9 @@ impl EventLoop {
     fn read_one(&mut self, id: ConnId) -> bool {
         let Some(Some(socket)) = self.sockets.get_mut(id as usize) else { return false };
         if !self.worker.wants_input(id) {
+            if socket.read_closed {
+                self.worker.hung_up(id);
+            }
             return true;
         }
         let space = self.worker.input_space(id);

@@ -17,6 +17,7 @@ use crate::history::{History, Operation};
 use crate::number;
 use crate::outbox::Outbox;
 use crate::world::{BEGINNING_US, Data, Did, PeerId, World};
+use kv_core::command::{Flags, Found, Group, table};
 use kv_core::persist::manifest::Manifest;
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::store::{KeyHasher, Shard};
@@ -152,9 +153,18 @@ struct Life<'a> {
     crash_at: Option<u64>,
 }
 
-/// Commands that would change what the others know about.
+/// Not commands that would change what the others know about, nor such that may wait for ever.
 fn is_noise(words: &[Vec<u8>]) -> bool {
-    !["FLUSHALL", "FLUSHDB", "SWAPDB"].iter().any(|name| words[0].eq_ignore_ascii_case(name.as_bytes()))
+    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    let waits = match table().find(&words[0], None) {
+        Found::Row(id) => {
+            table().row(id).spec.flags.has(Flags::BLOCKING) && table().row(id).spec.group != Group::Stream
+        }
+        _ => false,
+    };
+    !waits
+        && !["FLUSHALL", "FLUSHDB", "SWAPDB"].iter().any(|name| is(&words[0], name))
+        && !words.iter().any(|word| is(word, "BLOCK"))
 }
 
 /// Some commands of all kinds.

@@ -87,6 +87,7 @@ impl<'a> Ctx<'a> {
         if !shard.watches.is_idle() {
             shard.watches.touch(db, key);
         }
+        shard.touch_waits(db, key, now);
         if shard.log.on {
             match expire {
                 Expire::Clear => shard.log.put(now, db, key.bytes, None, State::Str(text)),
@@ -109,6 +110,7 @@ impl<'a> Ctx<'a> {
                 if !shard.watches.is_idle() {
                     shard.watches.replace(index, None);
                 }
+                shard.waits.touch_all(index, |_| None);
                 let keys = shard.flush(index);
                 removed += keys;
                 if shard.log.on && keys > 0 && !all {
@@ -132,6 +134,8 @@ impl<'a> Ctx<'a> {
                 watches.replace(second, Some((&dbs[first], now)));
             }
             shard.swap_dbs(first, second);
+            shard.touch_all_waits(first, now);
+            shard.touch_all_waits(second, now);
             shard.dirty += 1;
             if shard.log.on && first != second {
                 shard.log.swap(now, first, second);

@@ -5,6 +5,7 @@
 use super::{Done, put_all, put_pair, store, view};
 use crate::command::{Args, CommandError, Ctx, Event, Outcome};
 use crate::families::reply_item;
+use crate::families::wait::{first_of, until};
 use crate::resp::{Reply, number};
 use crate::store::Key;
 use crate::types::zset::{LexBound, LexRange, Member, ScoreBound, ScoreRange};
@@ -330,6 +331,8 @@ enum Told {
     Pairs,
     /// Pairs as arrays of their own.
     Arrays,
+    /// Member and score as elements of an array that is begun.
+    Loose,
 }
 
 /// Takes up to `count` members out and tells them; those from the upper end descending. Says whether there is such a key.
@@ -347,10 +350,11 @@ fn pop(
             Told::One => reply.array(2 * count),
             Told::Pairs => reply.pairs(count),
             Told::Arrays => reply.array(count),
+            Told::Loose => {}
         }
         let tell = |member: Member<'_>, score| match told {
             Told::Pairs => put_pair(reply, member, score),
-            Told::One | Told::Arrays => {
+            Told::One | Told::Arrays | Told::Loose => {
                 if told == Told::Arrays {
                     reply.array(2);
                 }
@@ -405,40 +409,98 @@ fn at_least_one(word: &[u8], error: &'static str) -> Result<usize, CommandError>
     count.ok_or(CommandError::err(error))
 }
 
-/// Reply: array of the key and an array of pairs; a nil array when all are empty.
-/// Errors: the number of keys; syntax; count; WRONGTYPE of a key in front of the first one that is not empty.
-/// Effect: event `zpopmin` or `zpopmax`; `del` with the last member.
-pub(super) fn zmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
-    let keys = at_least_one(args.next()?, "numkeys should be greater than 0")?;
-    if keys >= args.left() {
-        return Err(CommandError::Syntax);
-    }
-    let mut keys = args.take(keys);
-    let end = if args.keyword("MIN") {
-        End::Min
-    } else if args.keyword("MAX") {
-        End::Max
-    } else {
-        return Err(CommandError::Syntax);
-    };
-    let mut count = None;
-    while args.left() > 0 {
-        if count.is_some() || args.left() < 2 || !args.keyword("COUNT") {
+/// What is to be taken out of the first of some sorted sets.
+struct PopOptions<'a> {
+    keys: Args<'a>,
+    end: End,
+    count: usize,
+}
+
+impl<'a> PopOptions<'a> {
+    /// Errors: the number of keys; syntax; count.
+    fn parse(args: &mut Args<'a>) -> Result<PopOptions<'a>, CommandError> {
+        let keys = at_least_one(args.next()?, "numkeys should be greater than 0")?;
+        if keys >= args.left() {
             return Err(CommandError::Syntax);
         }
-        count = Some(at_least_one(args.next()?, "count should be greater than 0")?);
+        let keys = args.take(keys);
+        let end = if args.keyword("MIN") {
+            End::Min
+        } else if args.keyword("MAX") {
+            End::Max
+        } else {
+            return Err(CommandError::Syntax);
+        };
+        let mut count = None;
+        while args.left() > 0 {
+            if count.is_some() || args.left() < 2 || !args.keyword("COUNT") {
+                return Err(CommandError::Syntax);
+            }
+            count = Some(at_least_one(args.next()?, "count should be greater than 0")?);
+        }
+        Ok(PopOptions { keys, end, count: count.unwrap_or(1) })
     }
-    while keys.left() > 0 {
-        let key = keys.key()?;
-        if ctx.peek::<ZSet>(key)?.is_some() {
-            reply.array(2);
-            reply.bulk(key.bytes);
-            let count = count.unwrap_or(1);
-            ctx.effect(key, [end.command(), key.bytes, itoa::Buffer::new().format(count).as_bytes()]);
-            pop(ctx, key, end, count, Told::Arrays, reply)?;
-            return Ok(Done);
+}
+
+/// Takes members out of a sorted set that is there. Reply: array of the key and an array of pairs.
+/// Effect: event `zpopmin` or `zpopmax`; `del` with the last member.
+fn pop_many(ctx: &mut Ctx, reply: &mut Reply, key: Key<'_>, end: End, count: usize) -> Handled {
+    reply.array(2);
+    reply.bulk(key.bytes);
+    ctx.effect(key, [end.command(), key.bytes, itoa::Buffer::new().format(count).as_bytes()]);
+    pop(ctx, key, end, count, Told::Arrays, reply)?;
+    Ok(Done)
+}
+
+/// Reply: array of the key and an array of pairs; a nil array when all are empty.
+/// Errors: the number of keys; syntax; count; WRONGTYPE of a key in front of the first one that is not empty.
+/// Effect: as `pop_many`.
+pub(super) fn zmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
+    let mut options = PopOptions::parse(args)?;
+    match first_of::<ZSet>(ctx, &mut options.keys)? {
+        Some(key) => pop_many(ctx, reply, key, options.end, options.count),
+        None => {
+            reply.nil_array();
+            Ok(Done)
         }
     }
-    reply.nil_array();
-    Ok(Done)
+}
+
+/// Reply, errors and effect: as `zmpop`; nil when its time is over.
+pub(super) fn bzmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
+    let timeout = args.next()?;
+    let mut options = PopOptions::parse(args)?;
+    let until = until(ctx.now, timeout)?;
+    match first_of::<ZSet>(ctx, &mut options.keys)? {
+        Some(key) if ctx.may_answer() => pop_many(ctx, reply, key, options.end, options.count),
+        Some(_) => Ok(Outcome::Wait),
+        None => Ok(ctx.wait(until, reply, Reply::nil_array)),
+    }
+}
+
+/// Reply: array of the key, the member and its score; nil when its time is over.
+/// Errors: a timeout that is none; WRONGTYPE of a key in front of the first one that is not empty.
+/// Effect: event `zpopmin` or `zpopmax`; `del` with the last member.
+fn pop_waiting(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply, end: End) -> Handled {
+    let mut keys = args.take(args.left() - 1);
+    let until = until(ctx.now, args.next()?)?;
+    match first_of::<ZSet>(ctx, &mut keys)? {
+        Some(key) if ctx.may_answer() => {
+            reply.array(3);
+            reply.bulk(key.bytes);
+            ctx.effect(key, [end.command(), key.bytes]);
+            pop(ctx, key, end, 1, Told::Loose, reply)?;
+            Ok(Done)
+        }
+        Some(_) => Ok(Outcome::Wait),
+        None => Ok(ctx.wait(until, reply, Reply::nil_array)),
+    }
+}
+
+pub(super) fn bzpopmin(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
+    pop_waiting(ctx, args, reply, End::Min)
+}
+
+pub(super) fn bzpopmax(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
+    pop_waiting(ctx, args, reply, End::Max)
 }

@@ -3,12 +3,13 @@
 //! What is pending changes without an event that others could listen to, as in Redis: `Event::XPending` has no name there.
 
 use super::options::{Range, ReadOptions, loose_id, parse_id, strict_id};
-use super::{GROUP_STREAMS_FROM, GROW, push_entry, push_id, push_key, push_streams, stream};
+use super::{GROUP_STREAMS_FROM, GROW, push_entry, push_id, push_key, push_streams, stream, wait_for_entries};
 use crate::command::{Args, Arity, CommandError, CommandSpec, Ctx, Event, Flags, KeySpec, LogAs, Outcome};
 use crate::resp::Reply;
 use crate::store::Key;
 use crate::types::stream::{Consumer, ConsumerNo, Group, Log, Pending, Stream, StreamId};
 use Outcome::Done;
+use std::borrow::Cow;
 
 const MAKE_SUB_KEY: &[KeySpec] = &[KeySpec::one(2, &["RW", "insert"])];
 const UPDATE_SUB_KEY: &[KeySpec] = &[KeySpec::one(2, &["RW", "update"])];
@@ -232,6 +233,12 @@ impl Wanted {
     }
 }
 
+/// To who waits when the stream goes, or becomes another type of value.
+const STREAM_GONE: CommandError = CommandError::Coded(Cow::Borrowed("UNBLOCKED the stream key no longer exists"));
+/// To who waits when the group goes.
+const GROUP_GONE: CommandError =
+    CommandError::Coded(Cow::Borrowed("NOGROUP the consumer group this client was blocked on no longer exists"));
+
 /// Reply: the streams with their entries: of those asked for new ones the streams that have some, of those asked for
 /// pending ones each, nil in place of an entry that was deleted. Nil when there is no stream to tell of.
 /// Errors: syntax, not an id, no such stream or group; WRONGTYPE. Nothing is changed then.
@@ -246,12 +253,34 @@ pub(super) fn xreadgroup(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> R
             "a group or consumer named 'streams' must stand in front of other options: XREADGROUP GROUP group consumer ...",
         ));
     }
+    let is_served = ctx.is_served();
+    let mut has_some = false;
     let mut checked = args.fork();
     for _ in 0..options.streams {
         let (key, word) = options.next_stream(&mut checked)?;
-        let group = ctx.view::<Stream>(key)?.and_then(|stream| stream.group(name));
-        group.ok_or_else(|| no_group(key, name, " in XREADGROUP with GROUP option"))?;
-        Wanted::parse(word)?;
+        if !ctx.looks_at(key) {
+            continue;
+        }
+        let stream = match ctx.view::<Stream>(key) {
+            Ok(Some(stream)) => Some(stream),
+            Ok(None) | Err(CommandError::WrongType) if is_served => return Err(STREAM_GONE),
+            stream => stream?,
+        };
+        let group = stream.and_then(|stream| Some((stream, stream.group(name)?)));
+        let (stream, group) = match group {
+            None if is_served => return Err(GROUP_GONE),
+            group => group.ok_or_else(|| no_group(key, name, " in XREADGROUP with GROUP option"))?,
+        };
+        has_some |= match Wanted::parse(word)? {
+            Wanted::Pending(_) => true,
+            Wanted::New => {
+                group.last_id.next().is_some_and(|next| stream.range(next, StreamId::MAX).count_up_to(1) > 0)
+            }
+        };
+    }
+    // Who has waited has been noted as a consumer then.
+    if is_served && !has_some || has_some && !ctx.may_answer() {
+        return Ok(Outcome::Wait);
     }
     let start = reply.out().len();
     // Most often all have something.
@@ -260,13 +289,17 @@ pub(super) fn xreadgroup(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> R
     let mut told = 0;
     for _ in 0..options.streams {
         let (key, word) = options.next_stream(args)?;
+        if !ctx.looks_at(key) {
+            continue;
+        }
         let wanted = Wanted::parse(word)?;
         told += usize::from(read_one(ctx, key, (name, consumer), word, wanted, &options, reply)?);
     }
     if told == 0 {
         reply.out().truncate(start);
-        reply.nil_array();
-    } else if told < options.streams {
+        return wait_for_entries(ctx, &options, reply);
+    }
+    if told < options.streams {
         let answers = reply.out().split_off(header);
         reply.out().truncate(start);
         push_streams(reply, told);

@@ -198,6 +198,8 @@ pub(super) struct ReadOptions<'a> {
     pub no_ack: bool,
     /// Group and consumer.
     pub group: Option<(&'a [u8], &'a [u8])>,
+    /// How many ms to wait if there is nothing.
+    pub block: Option<i64>,
     /// How many streams.
     pub streams: usize,
 }
@@ -205,10 +207,9 @@ pub(super) struct ReadOptions<'a> {
 impl<'a> ReadOptions<'a> {
     /// Reads all up to the first key.
     ///
-    /// Errors: syntax; BLOCK; GROUP is missing, or given where it does not belong; not as many ids as keys.
+    /// Errors: syntax; a timeout that is none; GROUP is missing, or given where it does not belong; not as many ids as keys.
     pub fn parse(args: &mut Args<'a>, grouped: bool) -> Result<ReadOptions<'a>, CommandError> {
-        let mut options = ReadOptions { count: usize::MAX, no_ack: false, group: None, streams: 0 };
-        let mut block = false;
+        let mut options = ReadOptions { count: usize::MAX, no_ack: false, group: None, block: None, streams: 0 };
         loop {
             // Every option but NOACK has a word behind it.
             let more = args.left() > 1;
@@ -224,7 +225,7 @@ impl<'a> ReadOptions<'a> {
                 if timeout < 0 {
                     return Err(CommandError::err("timeout is negative"));
                 }
-                block = true;
+                options.block = Some(timeout);
             } else if args.left() > 2 && args.keyword("GROUP") {
                 if !grouped {
                     return Err(CommandError::err(
@@ -251,9 +252,6 @@ impl<'a> ReadOptions<'a> {
         }
         if grouped && options.group.is_none() {
             return Err(CommandError::err("Missing GROUP option for XREADGROUP"));
-        }
-        if block {
-            return Err(CommandError::err("BLOCK is not supported yet: ask again without it"));
         }
         Ok(options)
     }

@@ -81,7 +81,7 @@ fn what_is_refused_writes_nothing_and_makes_no_stream() {
         "XREADGROUP GROUP g new STREAMS s s > x",
         "XCLAIM s g new 0 5-5 FOO",
         "XAUTOCLAIM s g new 0 0 FOO",
-        "XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+        "XREADGROUP GROUP g c BLOCK -1 STREAMS s >",
     ] {
         let reply = w.run(request);
         assert!(reply.starts_with('-'), "{request}: {reply}");

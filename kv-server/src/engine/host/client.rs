@@ -24,6 +24,7 @@ pub(super) const HANDLERS: &[(&str, HostFn)] = &[
     ("CLIENT|REPLY", reply_mode),
     ("CLIENT|SETINFO", setinfo),
     ("CLIENT|SETNAME", setname),
+    ("CLIENT|UNBLOCK", unblock),
     ("CLIENT|UNPAUSE", unpause),
 ];
 
@@ -145,6 +146,29 @@ fn pause(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Don
 fn unpause(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     call.worker.pause = Pause::default();
     reply.ok();
+    Ok(())
+}
+
+/// Reply: 1 if the client waited for keys, else 0. It is answered as if its time was over, or by an error.
+fn unblock(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
+    if args.left() > 2 {
+        let text = "unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.";
+        return Err(CommandError::err(text));
+    }
+    let reason = args.word(args.total() - 1);
+    let answer: fn(&mut Reply<'_>) = match args.left() {
+        1 => |reply| reply.nil_array(),
+        _ if reason.eq_ignore_ascii_case(b"TIMEOUT") => |reply| reply.nil_array(),
+        _ if reason.eq_ignore_ascii_case(b"ERROR") => {
+            |reply| reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+        }
+        _ => return Err(CommandError::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    };
+    let id = args.int()?;
+    let found = call.connections().find(|(_, c)| i64::try_from(c.session.id) == Ok(id)).map(|(conn, _)| conn);
+    let conn = found.filter(|&conn| call.worker.is_blocked(conn));
+    let was_blocked = conn.is_some_and(|conn| call.worker.answer_blocked(conn, answer));
+    reply.int(was_blocked.into());
     Ok(())
 }
 
@@ -311,6 +335,7 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     let marks = [
         ('P', c.subscriptions.is_some()),
         ('x', c.transaction.commands().is_some()),
+        ('b', c.blocked.as_ref().is_some_and(|blocked| blocked.waits())),
         ('c', c.life == Life::Closing),
         ('A', c.life == Life::Killed),
         ('U', s.unix_socket),

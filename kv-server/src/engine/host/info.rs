@@ -206,10 +206,11 @@ fn clients(worker: &Worker, _: &Totals, text: &mut Text) {
     text.line("connected_clients", worker.net.total(|s| s.clients()));
     text.line("cluster_connections", 0);
     text.line("maxclients", worker.config.maxclients);
-    text.zeros(&["blocked_clients", "tracking_clients"]);
+    text.line("blocked_clients", worker.net.total(|s| s.blocked_clients()));
+    text.zeros(&["tracking_clients"]);
     text.line("pubsub_clients", worker.net.total(|s| s.pubsub_clients()));
     text.line("watching_clients", worker.net.total(|s| s.watching_clients()));
-    text.zeros(&["clients_in_timeout_table"]);
+    text.line("clients_in_timeout_table", worker.net.total(|s| s.timed_clients()));
     text.line("total_watched_keys", worker.net.total(|s| s.watched_keys()));
 }
 

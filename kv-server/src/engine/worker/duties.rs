@@ -49,7 +49,11 @@ impl Worker {
             });
             garbage.append(&mut shard.take_garbage());
         }
+        // The turn is published; and a stream that was due is gone.
+        self.serve_ready();
         self.tell_notices();
+        self.send_served();
+        self.time_out_blocked();
         if !self.walks.is_empty() {
             self.run_walks();
         }
@@ -86,8 +90,9 @@ impl Worker {
         if self.shard.is_some() && !self.queue.is_empty() {
             return Rest::Yield;
         }
-        let awaits_shard = !self.walks.is_empty() || !self.forgotten.is_empty();
-        if awaits_shard && self.shard.is_some() {
+        let awaits_shard = !self.walks.is_empty() || !self.forgotten.is_empty() || !self.leavers.is_empty();
+        // What was asked for in duties, or for who leaves, goes out with the next turn.
+        if awaits_shard && self.shard.is_some() || self.gathering.is_some() {
             return Rest::None;
         }
         let mut until = self.shard.as_ref().and_then(|s| s.next_due());
@@ -99,6 +104,9 @@ impl Worker {
         let was_busy = self.figures.ops_per_sec > 0 || self.figures.commands != self.sample.commands;
         if (self.config.timeout > 0 && self.open > 0) || was_busy || self.over_soft_limit {
             until = Some(until.map_or(self.next_second, |u| u.min(self.next_second)));
+        }
+        if let Some(&(at, _)) = self.deadlines.first() {
+            until = Some(until.map_or(at, |u| u.min(at)));
         }
         if let Some(at) = self.walks_at() {
             until = Some(until.map_or(at, |u| u.min(at)));
@@ -178,9 +186,11 @@ impl Worker {
 
     /// CONFIG RESETSTAT: what is counted starts again; what is measured (memory, connections) stays.
     pub(in super::super) fn reset_figures(&mut self) {
-        let Figures { clients, client_bytes, pubsub_clients, watching_clients, watched_keys, .. } = self.figures;
+        let Figures { clients, client_bytes, blocked_clients, pubsub_clients, watching_clients, watched_keys, .. } =
+            self.figures;
+        let kept = Figures::default();
         self.figures =
-            Figures { clients, client_bytes, pubsub_clients, watching_clients, watched_keys, ..Figures::default() };
+            Figures { clients, client_bytes, blocked_clients, pubsub_clients, watching_clients, watched_keys, ..kept };
         self.sample = Sample { at: self.now, ..Sample::default() };
         self.net.costs(self.id).reset();
         if let Some(shard) = &mut self.shard {
@@ -212,6 +222,7 @@ impl Worker {
 
     pub(in super::super) fn publish_figures(&mut self) {
         self.figures.clients = self.open as u64;
+        self.figures.timed_clients = self.deadlines.len() as u64;
         let stats = self.net.stats(self.id);
         if let Some(shard) = &self.shard {
             stats.publish_whole_shard(shard);

@@ -3,10 +3,11 @@
 use super::super::costs::{Meter, Words};
 use super::super::host::Call;
 use super::super::join::{Joining, Piece};
-use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail, NO_UNIT};
+use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail, NO_UNIT, Wake};
 use super::super::net::Faults;
 use super::super::stats::Figures;
 use super::super::transaction::{Place, Unit};
+use super::wait::Service;
 use super::{ConnId, Walk, Worker};
 use crate::config::find_row;
 use kv_core::command::{
@@ -114,6 +115,11 @@ impl Worker {
                 let env = env_of!(self);
                 let unit = batch.units[item.unit as usize].as_mut().expect("it has not been taken");
                 env.run_unit_item(Stores::One(shard), self.table, &item, unit, &mut replies, &mut self.figures)
+            } else if item.may_wait() {
+                let shard = self.shard.as_mut().expect("batches run only while the shard is here");
+                let env = env_of!(self);
+                let stores = &mut Stores::One(shard);
+                env.run_waiting(stores, self.table, batch, i, &mut replies, &mut self.figures)
             } else if self.run_item(batch, &item, &mut replies) {
                 replies.truncate(before);
                 Answer::Late
@@ -121,6 +127,7 @@ impl Worker {
                 Answer::Here
             };
             batch.items[i].reply_end = replies.len();
+            self.serve_ready();
         }
         batch.replies = replies;
     }
@@ -168,6 +175,7 @@ impl Worker {
                         );
                         true
                     }
+                    Outcome::Wait => unreachable!("it may not wait"),
                     Outcome::Again(cursor) => {
                         let reply = out.split_off(start);
                         self.walks.push_back(Walk { cursor, reply, elements, ..walk_of(batch, item, data, words) });
@@ -228,11 +236,26 @@ impl Worker {
         self.figures.rendezvous += 1;
         self.meter.begin(work.from, work.since_ns);
         let mut replies = std::mem::take(&mut work.replies);
-        for i in 0..work.items.len() {
-            let item = work.items[i];
-            let row = self.table.row(item.row);
-            let (data, words) = work.request(&item);
+        let mut service = Service::default();
+        for Wake { db, key } in std::mem::take(&mut work.wakes) {
+            let key = self.hasher.key(&key);
+            let index = self.hasher.place_key(key, self.outgoing.len());
+            shards.iter_mut().filter(|shard| shard.index == index).for_each(|shard| shard.waits.end_asking(db, key));
+        }
+        for i in 0..=work.items.len() {
             let env = env_of!(self);
+            if shards.iter().any(|shard| shard.waits.has_ready()) && !env.faults.no_wake_up {
+                env.serve(&mut Stores::Many(&mut shards), self.table, &mut service, &mut self.figures);
+            }
+            let Some(&item) = work.items.get(i) else { break };
+            let row = self.table.row(item.row);
+            if item.may_wait() {
+                let stores = &mut Stores::Many(&mut shards);
+                let answer = env.run_waiting(stores, self.table, &mut work, i, &mut replies, &mut self.figures);
+                (work.items[i].answer, work.items[i].reply_end) = (answer, replies.len());
+                continue;
+            }
+            let (data, words) = work.request(&item);
             let stores = Stores::Many(&mut shards);
             if item.unit != NO_UNIT {
                 let unit = work.units[item.unit as usize].as_mut().expect("it has not been taken");
@@ -253,6 +276,7 @@ impl Worker {
             let notices = shards.iter_mut().flat_map(|shard| shard.take_notices()).collect();
             self.publish_notices(notices, work.shows);
         }
+        self.take_service(service, work.shows);
         for shard in shards {
             self.net.stats(shard.index).publish_shard(&shard);
             if shard.index == self.id {
@@ -264,7 +288,7 @@ impl Worker {
         self.give_back(work);
     }
 
-    fn send_late(&mut self, to: usize, late: Late) {
+    pub(super) fn send_late(&mut self, to: usize, late: Late) {
         if to == self.id {
             self.take_late(late);
         } else {
@@ -296,6 +320,7 @@ impl Worker {
                     }
                     self.walks.push_back(walk);
                 }
+                Ok(Outcome::Wait) => unreachable!("walks do not wait"),
                 Ok(Outcome::Done) => {
                     walk.pieces.push(walk.reply);
                     self.send_late(
@@ -346,7 +371,7 @@ fn walk_of(batch: &Batch, item: &Item, data: &[u8], words: &[Arg]) -> Walk {
 }
 
 /// Writes an error as the reply of an item. A part's error is counted where the parts are joined.
-fn answer_error(item: &Item, error: &CommandError, out: &mut Vec<u8>, figures: &mut Figures) {
+pub(super) fn answer_error(item: &Item, error: &CommandError, out: &mut Vec<u8>, figures: &mut Figures) {
     let text = error.to_string();
     Reply::new(out, item.proto).error(&text);
     if !matches!(item.dest, Dest::Join { .. }) {
@@ -459,6 +484,7 @@ impl Env<'_> {
         }
         Reply::new(out, proto).array(unit.len());
         for i in 0..unit.len() {
+            self.at_step(&mut stores, i);
             self.run_command_of(&mut stores, table, unit, i, out, figures);
         }
     }
@@ -472,11 +498,20 @@ impl Env<'_> {
         let mut replies = std::mem::take(&mut unit.work.replies);
         for i in 0..unit.len() {
             if !unit.places[i].is_host() {
+                self.at_step(&mut stores, i);
                 self.run_command_of(&mut stores, table, unit, i, &mut replies, figures);
             }
             unit.work.items[i].reply_end = replies.len();
         }
         unit.work.replies = replies;
+    }
+
+    /// Keys that are written from here on are ready behind those of the commands before, on whichever shards these are.
+    #[inline]
+    fn at_step(&self, stores: &mut Stores<'_>, step: usize) {
+        if let Stores::Many(shards) = stores {
+            shards.iter_mut().for_each(|shard| shard.waits.at_step(step));
+        }
     }
 
     /// Ends the client's watches on all these shards, and says whether something of them was touched.

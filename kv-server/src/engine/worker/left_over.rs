@@ -21,6 +21,8 @@ pub struct LeftOver {
     pub news: bool,
     /// Clients that watch something.
     pub watching: usize,
+    /// Clients in lines of the shard.
+    pub waiting: usize,
     /// Transactions that are not over.
     pub transactions: usize,
     /// The shard is away.
@@ -28,10 +30,10 @@ pub struct LeftOver {
 }
 
 impl LeftOver {
-    /// Whether nothing is left but open connections. (What these watch, or have subscribed to, is not left over.)
+    /// Whether nothing is left but open connections. (What these watch, wait for, or have subscribed to, is not left over.)
     pub fn is_nothing(&self) -> bool {
-        let LeftOver { connections, watching, topics, .. } = *self;
-        *self == LeftOver { connections, watching, topics, ..LeftOver::default() }
+        let LeftOver { connections, watching, waiting, topics, .. } = *self;
+        *self == LeftOver { connections, watching, waiting, topics, ..LeftOver::default() }
     }
 }
 
@@ -41,14 +43,17 @@ impl Worker {
         LeftOver {
             connections: self.open,
             ghosts: connections().count() - self.open,
-            tickets: connections().map(|c| c.tickets.len()).sum(),
+            tickets: connections().map(|c| c.requests_left()).sum(),
             joins: self.joins.len() - self.free_joins.len(),
             batches: self.queue.len() + self.outgoing.iter().flatten().count() + self.mailbox.len(),
             walks: self.walks.len(),
-            requests: self.requests.len() + self.gathering.iter().map(|g| g.work.items.len()).sum::<usize>(),
+            requests: self.requests.len()
+                + self.gathering.iter().map(|g| g.work.items.len() + g.work.wakes.len()).sum::<usize>()
+                + self.to_serve.len(),
             topics: Kind::ALL.iter().map(|&kind| self.hub.known(kind)).sum(),
             news: self.hub.is_telling(),
             watching: self.shard.as_ref().map_or(0, |shard| shard.watches.clients()) + self.forgotten.len(),
+            waiting: self.shard.as_ref().map_or(0, |shard| shard.waits.clients()) + self.leavers.len(),
             transactions: connections().filter(|c| c.transaction.commands().is_some()).count(),
             shard_away: self.shard.is_none(),
         }

@@ -6,11 +6,11 @@
 //! events are on their way: replies to other workers, and shards on their way home, wait until the turn is published
 //! ([`Worker::send_behind_notices`]).
 
-use super::super::mail::{Answer, Batch, Dest, Item, Mail, NO_UNIT};
+use super::super::mail::{Batch, Dest, Item, Mail};
 use super::super::pubsub::Kind;
 use super::Worker;
 use kv_core::command::RowId;
-use kv_core::resp::{Arg, Proto};
+use kv_core::resp::Arg;
 use kv_core::store::{Classes, Notice};
 
 /// What the worker has to do with events.
@@ -122,24 +122,7 @@ impl Worker {
 
 impl Batch {
     fn push_notice(&mut self, row: RowId, channel: &[u8], text: &[u8]) {
-        let item = Item {
-            unit: NO_UNIT,
-            row,
-            db: 0,
-            proto: Proto::Resp2,
-            no_touch: true,
-            key_at: 0,
-            key_step: 1,
-            hashes_start: 0,
-            hashes_len: 0,
-            bytes_start: 0,
-            words_start: 0,
-            words_len: 0,
-            dest: Dest::Nobody,
-            client: 0,
-            reply_end: 0,
-            answer: Answer::Here,
-        };
+        let item = Item { no_touch: true, ..Item::new(row, Dest::Nobody) };
         // The request as one piece of bytes: PUBLISH's name is not looked at any more.
         let words = [Arg { start: 0, len: 0 }, word(0, channel.len()), word(channel.len(), text.len())];
         self.push_item(item, &words, &[channel, text].concat(), &[]);

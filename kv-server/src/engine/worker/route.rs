@@ -6,8 +6,9 @@
 use super::super::admission::{self, Circumstances};
 use super::super::connection::{Connection, Life, SEVERAL};
 use super::super::costs::Words;
-use super::super::mail::{Answer, Batch, Dest, Item, NO_UNIT};
+use super::super::mail::{Batch, Dest, Item};
 use super::super::session::ReplyMode;
+use super::wait::may_wait;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{
     Args, Arity, CommandError, Ctx, Flags, Found, Handler, Join, Known, Outcome, Row, RowId, Spread, Stores, keys_of,
@@ -498,15 +499,16 @@ impl Worker {
         let follows = self.follows(request.conn);
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
         let in_rendezvous = c.rendezvous_in == turn;
+        let may_wait = may_wait(row, data, words);
         match request.plan {
             Plan::Here => self.run_host_here(request, row, data, words),
-            Plan::Shard(shard) if usize::from(shard) == self.id && in_place && !follows => {
+            Plan::Shard(shard) if usize::from(shard) == self.id && in_place && !follows && !may_wait => {
                 self.run_in_place(request, row, data, words, mute);
             }
             // What runs on shards one by one cannot stand behind a rendezvous in one turn: it waits for the next.
             _ if in_rendezvous && !matches!(row.spec.spread, Spread::Keys | Spread::Parts { .. }) => return false,
             Plan::Shard(_) | Plan::Parts | Plan::Together if in_rendezvous || request.plan == Plan::Together => {
-                self.gather(request, row, data, words, mute);
+                self.gather(request, row, data, words, mute, may_wait);
             }
             Plan::Shard(shard) => {
                 let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
@@ -514,7 +516,11 @@ impl Worker {
                 (c.queued_in, c.queued_to) = (turn, shard);
                 c.in_flight_bytes += data.len();
                 let ticket = c.tickets.wait(mute);
-                let item = c.item(request.row, request.key_at, Dest::Ticket { conn: request.conn, ticket });
+                let mut item = c.item(request.row, request.key_at, Dest::Ticket { conn: request.conn, ticket });
+                if may_wait {
+                    let wait = self.begin_blocking(request.conn, row, data, words, ticket);
+                    item.wait = self.batch_for(usize::from(shard)).push_wait(wait);
+                }
                 self.batch_for(usize::from(shard)).push_item(item, words, data, request.hashes());
                 if usize::from(shard) != self.id {
                     self.figures.remote_requests += 1;
@@ -605,6 +611,7 @@ impl Worker {
             // A turn of big values must not pass the limit by far before the turn's end looks at it.
             self.check_output_limit(request.conn);
         }
+        self.serve_ready();
     }
 
     /// A command of the session or the server, on this worker, now.
@@ -760,7 +767,7 @@ impl Worker {
     }
 
     /// Into the turn's rendezvous: a command over several shards, and what follows it on its connection.
-    fn gather(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool) {
+    fn gather(&mut self, request: &Request, row: &'static Row, data: &[u8], words: &[Arg], mute: bool, may_wait: bool) {
         let shards = self.outgoing.len();
         let turn = self.turn;
         let hasher = self.hasher.clone();
@@ -782,7 +789,11 @@ impl Worker {
         c.rendezvous_in = turn;
         c.in_flight_bytes += data.len();
         let ticket = c.tickets.wait(mute);
-        let item = c.item(request.row, request.key_at, Dest::Ticket { conn: request.conn, ticket });
+        let mut item = c.item(request.row, request.key_at, Dest::Ticket { conn: request.conn, ticket });
+        if may_wait {
+            let wait = self.begin_blocking(request.conn, row, data, words, ticket);
+            item.wait = self.gathering().work.push_wait(wait);
+        }
         self.gathering().work.push_item(item, words, data, request.hashes());
         self.needs_lock = true;
     }
@@ -794,7 +805,7 @@ impl Connection {
         if self.tickets.is_empty() {
             self.output.push_shared(bytes);
         } else {
-            self.tickets.ready_shared(bytes);
+            self.tickets.ready_shared(bytes, &mut self.output);
         }
     }
 
@@ -803,29 +814,19 @@ impl Connection {
         if self.tickets.is_empty() {
             self.output.push(reply);
         } else {
-            self.tickets.ready(reply);
+            self.tickets.ready_to_send(reply, &mut self.output);
         }
     }
 
     /// A request as it travels, still without its words.
     pub(super) fn item(&self, row: RowId, key_at: u16, dest: Dest) -> Item {
         Item {
-            unit: NO_UNIT,
-            row,
             db: self.session.db as u16,
             proto: self.session.proto,
             no_touch: self.session.no_touch,
             key_at,
-            key_step: 1,
-            hashes_start: 0,
-            hashes_len: 0,
-            bytes_start: 0,
-            words_start: 0,
-            words_len: 0,
-            dest,
             client: self.session.id,
-            reply_end: 0,
-            answer: Answer::Here,
+            ..Item::new(row, dest)
         }
     }
 

@@ -250,6 +250,7 @@ impl Worker {
         c.saw_shard = true;
         if unit.has_host {
             env.run_unit(Stores::One(shard), self.table, client, &mut unit, &mut self.figures);
+            self.serve_ready();
             return self.end_unit_here(conn, unit);
         }
         let direct = c.tickets.is_empty();
@@ -276,6 +277,7 @@ impl Worker {
         if bytes >= super::route::BIG_REPLY_BYTES {
             self.check_output_limit(conn);
         }
+        self.serve_ready();
     }
 
     /// The rest of a unit whose commands of the store have run here, or that has none.
