@@ -116,6 +116,41 @@ impl Client {
         }
     }
 
+    /// The next reply, if it has come; pushes are kept.
+    ///
+    /// Panics: when the connection has been closed.
+    pub fn poll(&mut self) -> Option<Value> {
+        let mut piece = [0; 64 << 10];
+        loop {
+            match self.decoder.next_value().expect("replies are well formed") {
+                Some(push @ Value::Push(_)) => self.pushes.push_back(push),
+                Some(value) => return Some(value),
+                None => {
+                    self.set_nonblocking(true);
+                    let read = match &mut self.stream {
+                        Stream::Tcp(stream) => stream.read(&mut piece),
+                        Stream::Unix(stream) => stream.read(&mut piece),
+                    };
+                    self.set_nonblocking(false);
+                    match read {
+                        Ok(length) if length > 0 => self.decoder.feed(&piece[..length]),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        end => panic!("the connection ended: {end:?}"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_nonblocking(&self, on: bool) {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.set_nonblocking(on),
+            Stream::Unix(stream) => stream.set_nonblocking(on),
+        }
+        .expect("a socket can be either");
+    }
+
     pub fn ask<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Value {
         self.send(words);
         self.receive()

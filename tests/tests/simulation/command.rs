@@ -1,14 +1,21 @@
-//! Commands on strings, and transactions of them, and what each does in a store without shards: a map, one command after the
-//! other.
+//! Commands on strings and lists, and transactions of them, and what each does in a store without shards: a map, one command
+//! after the other.
 //!
-//! Keys are numbers here; their names are chosen by the shards they are to lie on. Behind the keys comes one more, the index: a
-//! set of their names (a small one, which keeps them in the order in which they came), or nothing. A SORT of it that gets what
-//! has these names reads keys that no word of the request tells.
+//! Keys are numbers here; their names are chosen by the shards they are to lie on. Behind those of strings comes one more, the
+//! index: a set of their names (a small one, which keeps them in the order in which they came), or nothing. A SORT of it that gets
+//! what has these names reads keys that no word of the request tells. The last keys are those of lists; a list is kept as its
+//! elements with blanks between them.
+//!
+//! Who waits for a list stands in one line, first come first, and is served at the end of the command, or transaction, that makes
+//! a list. Two things need not be as without shards. BLMOVE may need a shard for it that is not at hand: then it is served some
+//! time later, and whoever stands behind it in the line of its source waits until then, while others may take the element. And who
+//! waits for keys on two shards may be passed over, if it is served for a key on the other one.
 
 use kv_core::resp::client::Value;
 use kv_core::resp::number::parse_i64;
 use kv_core::store::KeyHasher;
 use kv_core::structs::random::Random;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 pub type Text = Rc<[u8]>;
@@ -38,11 +45,31 @@ pub enum Command {
     Index(usize),
     /// The values of all keys that the index names.
     ReadIndexed(usize),
+    /// RPUSH.
+    Push(usize, Vec<Text>),
+    /// LPOP.
+    Pop(usize),
+    /// All elements.
+    Range(usize),
+    /// BLPOP, for so many ms at most.
+    PopWaiting {
+        keys: Vec<usize>,
+        ms: u64,
+    },
+    /// BLMOVE from the left end to the right one.
+    MoveWaiting {
+        from: usize,
+        to: usize,
+        ms: u64,
+    },
     Watch(Vec<usize>),
     Unwatch,
     /// Between MULTI and EXEC.
     Transaction(Vec<Command>),
 }
+
+/// How many keys hold lists.
+pub const LISTS: usize = 3;
 
 /// The values of all keys, then whether there is an index.
 pub type Values = Vec<Option<Text>>;
@@ -52,6 +79,56 @@ pub struct State {
     pub values: Values,
     /// What each session watches.
     watches: Vec<Watched>,
+    /// Whose requests wait, in the order in which they came.
+    line: Vec<Waiter>,
+    /// Keys, a bit each, whose line is held up by a BLMOVE that needs another shard.
+    held: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Waiter {
+    session: usize,
+    keys: Vec<usize>,
+    /// Where BLMOVE moves to.
+    to: Option<usize>,
+    /// Its keys lie on two shards.
+    is_spread: bool,
+    /// It was passed over.
+    is_promised: bool,
+}
+
+/// How a command may go on.
+pub struct Outcome {
+    pub state: State,
+    /// None: it waits.
+    pub reply: Option<Value>,
+    /// The answers to others who have waited, by session.
+    pub served: Vec<(usize, Value)>,
+}
+
+/// What is left open: whether a BLMOVE has at hand what it needs, or somebody is passed over. All ways are gone through by counting.
+#[derive(Default)]
+struct Choices {
+    bits: u32,
+    asked: u32,
+}
+
+impl Choices {
+    fn next(&mut self) -> bool {
+        self.asked += 1;
+        self.bits >> (self.asked - 1) & 1 == 1
+    }
+
+    fn all(mut run: impl FnMut(&mut Choices) -> Outcome) -> Vec<Outcome> {
+        let (mut ways, mut most, mut bits) = (Vec::new(), 0, 0);
+        while bits >> most == 0 {
+            let mut choices = Choices { bits, asked: 0 };
+            ways.push(run(&mut choices));
+            most = most.max(choices.asked);
+            bits += 1;
+        }
+        ways
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,7 +141,77 @@ struct Watched {
 impl State {
     /// Nobody of so many sessions watches anything.
     pub fn new(values: Values, sessions: usize) -> State {
-        State { values, watches: vec![Watched::default(); sessions] }
+        State { values, watches: vec![Watched::default(); sessions], line: Vec::new(), held: 0 }
+    }
+
+    /// Whether the request of a session waits.
+    pub fn waits(&self, session: usize) -> bool {
+        self.line.iter().any(|waiter| waiter.session == session)
+    }
+
+    /// Whether it was passed over, and so is to be served by another shard.
+    pub fn is_promised(&self, session: usize) -> bool {
+        self.line.iter().any(|waiter| waiter.session == session && waiter.is_promised)
+    }
+
+    /// What the request of a session waited for is not to come: its time is over, or it is gone.
+    pub fn without(&self, session: usize) -> State {
+        let mut after = self.clone();
+        after.line.retain(|waiter| waiter.session != session);
+        after.let_go();
+        after
+    }
+
+    /// What may happen by itself: the shards come together that a line is held up for.
+    pub fn wakes(&self) -> Vec<Outcome> {
+        let mut ways = Vec::new();
+        for key in (0..self.values.len()).filter(|key| self.held & 1 << key != 0) {
+            let all = Choices::all(|choices| {
+                let (mut state, mut served) = (self.clone(), Vec::new());
+                state.held &= !(1 << key);
+                state.serve(vec![key], choices, &mut served);
+                Outcome { state, reply: None, served }
+            });
+            ways.extend(all.into_iter().filter(|way| way.state != *self));
+        }
+        ways
+    }
+
+    /// Serves whoever waits for lists that were made, in this order.
+    fn serve(&mut self, ready: Vec<usize>, choices: &mut Choices, served: &mut Vec<(usize, Value)>) {
+        let mut ready = VecDeque::from(ready);
+        while let Some(key) = ready.pop_front() {
+            let mut from = 0;
+            while self.values[key].is_some() && self.held & 1 << key == 0 {
+                let next = self.line[from..].iter().position(|waiter| waiter.keys.contains(&key));
+                let Some(at) = next.map(|next| from + next) else { break };
+                if self.line[at].to.is_some() && !choices.next() {
+                    self.held |= 1 << key;
+                    break;
+                }
+                if self.line[at].is_spread && choices.next() {
+                    self.line[at].is_promised = true;
+                    from = at + 1;
+                    continue;
+                }
+                let Waiter { session, to, .. } = self.line.remove(at);
+                let element = pop(&mut self.values[key]);
+                if let Some(to) = to {
+                    push(&mut self.values[to], &element);
+                    if !ready.contains(&to) {
+                        ready.push_back(to);
+                    }
+                }
+                served.push((session, taken(key, to.is_some(), &element)));
+            }
+        }
+        self.let_go();
+    }
+
+    /// A line in which nobody stands is not held up.
+    fn let_go(&mut self) {
+        let waited = self.line.iter().flat_map(|waiter| &waiter.keys).fold(0, |bits, key| bits | 1 << key);
+        self.held &= waited;
     }
 
     fn touch(&mut self, key: usize) {
@@ -90,6 +237,30 @@ fn error(text: &str) -> Value {
     Value::Error(text.as_bytes().to_vec())
 }
 
+fn elements(list: &Option<Text>) -> impl Iterator<Item = &[u8]> {
+    list.iter().flat_map(|text| text.split(|&byte| byte == b' '))
+}
+
+fn push(list: &mut Option<Text>, element: &Text) {
+    let all: Vec<&[u8]> = elements(list).chain([&**element]).collect();
+    *list = Some(all.join(&b' ').into());
+}
+
+/// Takes the first element of a list that has one.
+fn pop(list: &mut Option<Text>) -> Text {
+    let mut all = elements(list);
+    let first = Text::from(all.next().expect("it has one"));
+    let rest: Vec<&[u8]> = all.collect();
+    *list = (!rest.is_empty()).then(|| rest.join(&b' ').into());
+    first
+}
+
+/// The answer to who has waited. Of BLPOP it begins with the key: its number here, as in `Command::told`.
+fn taken(key: usize, is_moved: bool, element: &Text) -> Value {
+    let element = Value::Bulk(element.to_vec());
+    if is_moved { element } else { Value::Array(vec![int(key), element]) }
+}
+
 /// Another key than this one, and some keys, which are these two at least.
 fn several_of(key: usize, keys: usize, random: &mut Random) -> (usize, Vec<usize>) {
     let other = (key + 1 + random.index(keys - 1)) % keys;
@@ -107,16 +278,25 @@ pub struct Mixture {
 }
 
 /// How many kinds of commands there are.
-const KINDS: usize = 20;
+const KINDS: usize = 26;
 /// How many of them stand between MULTI and EXEC.
-const PLAIN_KINDS: usize = 17;
+const PLAIN_KINDS: usize = 23;
+/// The first that is about lists.
+const FIRST_OF_LISTS: usize = 17;
 
 impl Mixture {
     pub fn random(random: &mut Random) -> Mixture {
-        // GET SET SETNX GETSET APPEND INCR DEL EXISTS MGET MSET MSETNX RENAME COPY DBSIZE FLUSHALL SADD SORT, EXEC WATCH UNWATCH
-        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2, 2, 4, 16, 10, 1];
+        // GET SET SETNX GETSET APPEND INCR DEL EXISTS MGET MSET MSETNX RENAME COPY DBSIZE FLUSHALL SADD SORT, RPUSH LPOP LRANGE
+        // RENAME BLPOP BLMOVE, EXEC WATCH UNWATCH
+        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2, 2, 4, 22, 6, 6, 4, 24, 14, 16, 10, 1];
         let mut weights = usual.map(|weight| weight * [0, 1, 1, 4][random.index(4)]);
         weights[random.index(2)] += 1;
+        // Histories are about strings, about lists, or about both.
+        match random.index(4) {
+            0 | 1 => weights[FIRST_OF_LISTS..PLAIN_KINDS].fill(0),
+            2 => weights[..FIRST_OF_LISTS].iter_mut().for_each(|weight| *weight = (*weight).min(1)),
+            _ => {}
+        }
         Mixture { weights }
     }
 
@@ -139,9 +319,9 @@ impl Mixture {
         let key = random.index(keys);
         let (_, several) = several_of(key, keys, random);
         match self.kind_below(KINDS, random) {
-            17 => return self.transaction(keys, fresh, random),
-            18 => return Command::Watch(several),
-            19 => return Command::Unwatch,
+            23 => return self.transaction(keys, fresh, random),
+            24 => return Command::Watch(several),
+            25 => return Command::Unwatch,
             _ => {}
         }
         self.plain(keys, fresh, random)
@@ -160,6 +340,9 @@ impl Mixture {
         };
         let key = random.index(keys);
         let (other, several) = several_of(key, keys, random);
+        let list = keys + 1 + random.index(LISTS);
+        let other_list = keys + 1 + random.index(LISTS);
+        let ms = [1, 2, 5, 30][random.index(4)];
         let mut pairs = |keys: Vec<usize>| keys.into_iter().map(|k| (k, value(fresh))).collect();
         match self.kind_below(PLAIN_KINDS, random) {
             0 => Command::Get(key),
@@ -179,6 +362,13 @@ impl Mixture {
             14 => Command::FlushAll,
             15 => Command::Index(keys),
             16 => Command::ReadIndexed(keys),
+            17 => Command::Push(list, (0..1 + random.index(3)).map(|_| value(fresh)).collect()),
+            18 => Command::Pop(list),
+            19 => Command::Range(list),
+            20 => Command::Rename(list, other_list),
+            21 if list == other_list => Command::PopWaiting { keys: vec![list], ms },
+            21 => Command::PopWaiting { keys: vec![list, other_list], ms },
+            22 => Command::MoveWaiting { from: list, to: other_list, ms },
             PLAIN_KINDS.. => unreachable!("no such kind"),
         }
     }
@@ -232,6 +422,20 @@ impl Command {
                 let words = ["BY", "nosort", "GET", "*"].map(|word| word.as_bytes().to_vec());
                 one("SORT", count).into_iter().chain(words).collect()
             }
+            Command::Push(key, values) => {
+                one("RPUSH", key).into_iter().chain(values.iter().map(|value| value.to_vec())).collect()
+            }
+            Command::Pop(key) => one("LPOP", key),
+            Command::Range(key) => {
+                one("LRANGE", key).into_iter().chain(["0", "-1"].map(|word| word.as_bytes().to_vec())).collect()
+            }
+            Command::PopWaiting { keys: list, ms } => {
+                keys("BLPOP", list).into_iter().chain([seconds(*ms).into_bytes()]).collect()
+            }
+            Command::MoveWaiting { from, to, ms } => {
+                let rest = ["LEFT", "RIGHT", &seconds(*ms)].map(|word| word.as_bytes().to_vec());
+                keys("BLMOVE", &[*from, *to]).into_iter().chain(rest).collect()
+            }
             Command::Watch(list) => keys("WATCH", list),
             Command::Unwatch => vec!["UNWATCH".into()],
             Command::Transaction(commands) => {
@@ -252,8 +456,38 @@ impl Command {
     pub fn only_reads(&self) -> bool {
         matches!(
             self,
-            Command::Get(_) | Command::Exists(_) | Command::MGet(_) | Command::DbSize | Command::ReadIndexed(_)
+            Command::Get(_)
+                | Command::Exists(_)
+                | Command::MGet(_)
+                | Command::DbSize
+                | Command::ReadIndexed(_)
+                | Command::Range(_)
         )
+    }
+
+    /// For how long it may wait, in ms.
+    pub fn may_wait(&self) -> Option<u64> {
+        match self {
+            Command::PopWaiting { ms, .. } | Command::MoveWaiting { ms, .. } => Some(*ms),
+            _ => None,
+        }
+    }
+
+    /// A reply as it is here: keys are numbers.
+    pub fn told(&self, reply: Value, names: &[String]) -> Value {
+        match (self, reply) {
+            (Command::PopWaiting { .. }, Value::Array(mut list)) if list.len() == 2 => {
+                let name = list[0].bytes().unwrap_or(b"");
+                if let Some(key) = names.iter().position(|known| known.as_bytes() == name) {
+                    list[0] = int(key);
+                }
+                Value::Array(list)
+            }
+            (Command::Transaction(commands), Value::Array(list)) if list.len() == commands.len() => {
+                Value::Array(commands.iter().zip(list).map(|(command, reply)| command.told(reply, names)).collect())
+            }
+            (_, reply) => reply,
+        }
     }
 
     /// Whether it is refused while writes are.
@@ -269,13 +503,56 @@ impl Command {
     pub fn refused(&self, state: &State, session: usize) -> State {
         let mut after = state.clone();
         if let Command::Transaction(_) = self {
-            Command::Unwatch.apply(&mut after, session);
+            Command::Unwatch.apply_alone(&mut after, session);
         }
         after
     }
 
-    /// What the command answers to a session, and what it does.
-    pub fn apply(&self, state: &mut State, session: usize) -> Value {
+    /// What the command of a session may do.
+    pub fn outcomes(&self, state: &State, session: usize) -> Vec<Outcome> {
+        Choices::all(|choices| {
+            let (mut state, mut served, mut ready) = (state.clone(), Vec::new(), Vec::new());
+            let reply = match self {
+                Command::Transaction(commands) => {
+                    if std::mem::take(&mut state.watches[session]).touched {
+                        return Outcome { state, reply: Some(Value::NilArray), served };
+                    }
+                    let replies = commands.iter().map(|command| command.apply(&mut state, session, &mut ready));
+                    Some(Value::Array(replies.collect()))
+                }
+                Command::PopWaiting { keys, .. } if keys.iter().all(|&key| state.values[key].is_none()) => {
+                    let second = state.values.len() - LISTS + 1;
+                    let is_spread = keys.contains(&second) && keys.len() > 1;
+                    state.line.push(Waiter { session, keys: keys.clone(), to: None, is_spread, is_promised: false });
+                    None
+                }
+                Command::MoveWaiting { from, to, .. } if state.values[*from].is_none() => {
+                    let (keys, to) = (vec![*from], Some(*to));
+                    state.line.push(Waiter { session, keys, to, is_spread: false, is_promised: false });
+                    None
+                }
+                command => Some(command.apply(&mut state, session, &mut ready)),
+            };
+            state.serve(ready, choices, &mut served);
+            Outcome { state, reply, served }
+        })
+    }
+
+    /// What the command answers to a session, and what it does where nobody may wait. Lists that it makes or makes longer are
+    /// `ready`.
+    fn apply(&self, state: &mut State, session: usize, ready: &mut Vec<usize>) -> Value {
+        let lists = state.values.len() - LISTS..state.values.len();
+        let before: Vec<Option<Text>> = state.values[lists.clone()].to_vec();
+        let reply = self.apply_alone(state, session);
+        for (key, before) in lists.zip(before) {
+            if state.values[key].is_some() && state.values[key] != before && !ready.contains(&key) {
+                ready.push(key);
+            }
+        }
+        reply
+    }
+
+    fn apply_alone(&self, state: &mut State, session: usize) -> Value {
         match self {
             Command::Watch(keys) => {
                 keys.iter().for_each(|key| state.watches[session].keys |= 1 << key);
@@ -285,12 +562,7 @@ impl Command {
                 state.watches[session] = Watched::default();
                 return ok();
             }
-            Command::Transaction(commands) => {
-                if std::mem::take(&mut state.watches[session]).touched {
-                    return Value::NilArray;
-                }
-                return Value::Array(commands.iter().map(|command| command.apply(state, session)).collect());
-            }
+            Command::Transaction(_) => unreachable!("there is none in another"),
             _ if state.watches.iter().all(|watched| watched.keys == 0) => return self.run(&mut state.values),
             _ => {}
         }
@@ -373,6 +645,27 @@ impl Command {
                 state.fill(None);
                 ok()
             }
+            Command::Push(key, values) => {
+                values.iter().for_each(|value| push(&mut state[*key], value));
+                int(elements(&state[*key]).count())
+            }
+            Command::Pop(key) => match state[*key] {
+                Some(_) => Value::Bulk(pop(&mut state[*key]).to_vec()),
+                None => Value::Nil,
+            },
+            Command::Range(key) => {
+                Value::Array(elements(&state[*key]).map(|element| Value::Bulk(element.to_vec())).collect())
+            }
+            Command::PopWaiting { keys, .. } => match keys.iter().find(|&&key| state[key].is_some()) {
+                Some(&key) => taken(key, false, &pop(&mut state[key])),
+                None => Value::NilArray,
+            },
+            Command::MoveWaiting { from, .. } if state[*from].is_none() => Value::Nil,
+            Command::MoveWaiting { from, to, .. } => {
+                let element = pop(&mut state[*from]);
+                push(&mut state[*to], &element);
+                taken(*from, true, &element)
+            }
             Command::Index(count) => match state[*count].replace(Text::from(*b"index")) {
                 Some(_) => int(0),
                 None => int(*count),
@@ -385,7 +678,18 @@ impl Command {
     }
 }
 
-/// Names for keys: one for each of the shards given, one with a `{tag}` beside the first, and that of the index.
+/// A time as commands take it.
+fn seconds(ms: u64) -> String {
+    (ms as f64 / 1000.0).to_string()
+}
+
+/// How many keys of strings there are among these.
+pub fn strings_of(names: &[String]) -> usize {
+    names.len() - 1 - LISTS
+}
+
+/// Names for keys: one for each of the shards given, one with a `{tag}` beside the first, that of the index; and for lists: on the
+/// first two shards given, and with a `{tag}` beside the first of these.
 pub fn names_on(shards: &[usize], count: usize, hasher: &KeyHasher) -> Vec<String> {
     let mut number = 0;
     let mut names: Vec<String> = shards
@@ -402,5 +706,7 @@ pub fn names_on(shards: &[usize], count: usize, hasher: &KeyHasher) -> Vec<Strin
         .collect();
     names.push(format!("{{{}}}too", names[0]));
     names.push("index".into());
+    let lists = [format!("{{{}}}list", names[0]), format!("{{{}}}list", names[1]), format!("{{{}}}list too", names[0])];
+    names.extend(lists);
     names
 }

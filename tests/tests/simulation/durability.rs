@@ -12,7 +12,7 @@
 //!
 //! The next life goes on from there, perhaps with another number of workers.
 
-use crate::command::{Command, Mixture, Text, Values, names_on};
+use crate::command::{Command, LISTS, Mixture, Text, Values, names_on, strings_of};
 use crate::history::{History, Operation};
 use crate::number;
 use crate::outbox::Outbox;
@@ -194,10 +194,7 @@ impl<'a> Life<'a> {
                             let of = Awaited::Of(self.history.operations.len());
                             c.waiting.push_back(part.map_or(of, |_| Awaited::Nothing));
                         }
-                        let (begin, end, reply) = (u64::MAX, u64::MAX, Value::Nil);
-                        let operation =
-                            Operation { session: client, command, begin, end, reply, perhaps_refused: false };
-                        self.history.operations.push(operation);
+                        self.history.operations.push(Operation::new(client, command, u64::MAX));
                     }
                     Ask::Any(words) => {
                         c.outbox.push(&words);
@@ -213,7 +210,7 @@ impl<'a> Life<'a> {
         let arrived = c.outbox.arrived(n);
         for awaited in c.waiting.range(first_unsent..first_unsent + arrived) {
             if let Awaited::Of(operation) = awaited {
-                self.history.operations[*operation].begin = self.clock;
+                self.history.operations[*operation].arrived(self.clock, self.world.now_ms());
             }
         }
     }
@@ -236,7 +233,7 @@ impl<'a> Life<'a> {
                     Value::Error(text) if text.starts_with(b"EXECABORT") => {
                         (operation.command, operation.reply) = (Command::Unwatch, Value::Simple(b"OK".to_vec()));
                     }
-                    _ => operation.reply = reply,
+                    _ => operation.reply = operation.command.told(reply, &self.history.names),
                 }
                 operation.end = self.clock;
             }
@@ -298,6 +295,8 @@ impl<'a> Life<'a> {
         }
         self.world.now_us += if self.random.one_in(40) { self.random.below(400_000) } else { self.random.below(20) };
         self.happen();
+        let (world, clients) = (&self.world, &self.clients);
+        self.history.go_on(self.clock, world.now_ms(), |session| world.is_blocked(clients[session].peer));
         let workers = self.world.workers();
         let (keeper, saver) = (workers, workers + 1);
         let mut able: Vec<usize> = (0..workers).filter(|&w| self.world.has_work(w)).collect();
@@ -418,10 +417,10 @@ fn of_all<'a>(shards: impl Iterator<Item = &'a Shown>) -> Shown {
 
 /// The keys that histories know.
 fn values_of(names: &[String], all: &Shown) -> Values {
-    let index = names.len() - 1;
     let value = |(at, name): (usize, &String)| {
         let (_, lines) = all.get(&(0, name.clone().into_bytes()))?;
-        Some(Text::from(if at == index { b"index".to_vec() } else { lines[1].clone().into_bytes() }))
+        let text = if at == names.len() - LISTS - 1 { "index".into() } else { lines[1..].join(" ") };
+        Some(Text::from(text.into_bytes()))
     };
     names.iter().enumerate().map(value).collect()
 }
@@ -541,7 +540,7 @@ impl Story {
             let pipeline = (0..count)
                 .map(|_| {
                     loop {
-                        let keys = self.names.len() - 1;
+                        let keys = strings_of(&self.names);
                         let command = self.mixture.command(keys, &mut self.fresh, &mut self.random);
                         // That counts the keys of the others, too.
                         if !command.counts_keys() {

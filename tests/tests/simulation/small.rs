@@ -3,7 +3,7 @@
 //! The scheduler picks any worker for one step, or lets bytes of a session arrive; now and then a worker loses its core
 //! for a while, most often when it has published one half of its turn.
 
-use crate::command::{Command, Mixture, names_on};
+use crate::command::{Command, LISTS, Mixture, names_on, strings_of};
 use crate::history::{History, Operation};
 use crate::number;
 use crate::outbox::Outbox;
@@ -62,6 +62,8 @@ struct Run {
     waits: Vec<bool>,
     /// How strongly sessions wait for such moments.
     patience: u64,
+    /// Now and then a client hangs up while its request waits.
+    hangs_up: bool,
 }
 
 impl Run {
@@ -91,7 +93,7 @@ impl Run {
         while left > 0 {
             let count = if random.one_in(pipelined) { 1 + random.index(4) } else { 1 }.min(left);
             left -= count;
-            let keys = names.len() - 1;
+            let keys = strings_of(&names);
             let pipeline: Vec<Command> = (0..count).map(|_| mixture.command(keys, &mut fresh, &mut random)).collect();
             let watches = pipeline.iter().any(|command| matches!(command, Command::Watch(_)));
             let script = &mut clients[random.index(sessions)].script;
@@ -105,7 +107,8 @@ impl Run {
         let history = History { names, operations: Vec::new() };
         let (half_published, waits) = (vec![false; workers], vec![false; workers]);
         let patience = 1 + random.below(8);
-        Run { world, random, clients, history, clock: 0, paused: None, half_published, waits, patience }
+        let hangs_up = random.one_in(3);
+        Run { world, random, clients, history, clock: 0, paused: None, half_published, waits, patience, hangs_up }
     }
 
     /// Lets some bytes of a client arrive; begins its next pipeline when the last one has arrived.
@@ -119,9 +122,7 @@ impl Run {
                     let of = Awaited::Of(self.history.operations.len());
                     c.waiting.push_back(reply.map_or(of, Awaited::This));
                 }
-                let (begin, end, reply) = (0, u64::MAX, Value::Nil);
-                let operation = Operation { session: client, command, begin, end, reply, perhaps_refused: false };
-                self.history.operations.push(operation);
+                self.history.operations.push(Operation::new(client, command, 0));
             }
         }
         let bytes = c.outbox.bytes();
@@ -131,7 +132,7 @@ impl Run {
         let arrived = c.outbox.arrived(n);
         for awaited in c.waiting.range(first_unsent..first_unsent + arrived) {
             if let Awaited::Of(operation) = awaited {
-                self.history.operations[*operation].begin = self.clock;
+                self.history.operations[*operation].arrived(self.clock, self.world.now_ms());
             }
         }
     }
@@ -154,8 +155,9 @@ impl Run {
                 }
                 match c.waiting.pop_front().expect("one has arrived") {
                     Awaited::Of(operation) => {
-                        self.history.operations[operation].reply = reply;
-                        self.history.operations[operation].end = self.clock;
+                        let operation = &mut self.history.operations[operation];
+                        operation.reply = operation.command.told(reply, &self.history.names);
+                        operation.end = self.clock;
                     }
                     Awaited::This(expected) if reply == expected => {}
                     Awaited::This(expected) => {
@@ -174,6 +176,23 @@ impl Run {
         (!c.outbox.is_empty() || goes_on) && self.world.may_feed(c.peer)
     }
 
+    /// A client whose request waits is gone from one moment to the next.
+    fn hang_up(&mut self) {
+        let may_go = |c: &usize| {
+            let peer = self.clients[*c].peer;
+            self.world.is_blocked(peer) && self.world.is_between_turns(self.world.peers[peer].worker)
+        };
+        // The first one is to have a last look.
+        let Some(client) = (1..self.clients.len()).find(may_go) else { return };
+        let c = &mut self.clients[client];
+        self.world.hang_up(c.peer);
+        c.script.clear();
+        c.waiting.clear();
+        c.outbox = Outbox::default();
+        let left = self.history.operations.iter_mut().filter(|o| o.session == client && o.end == u64::MAX);
+        left.for_each(|operation| operation.gone = self.clock);
+    }
+
     /// Until everything is answered and all workers rest.
     fn run_out(&mut self) -> Result<(), String> {
         loop {
@@ -182,10 +201,22 @@ impl Run {
                 return Err("the workers turn in circles".into());
             }
             self.world.now_us += self.random.below(20);
+            if self.hangs_up && self.random.one_in(300) {
+                self.hang_up();
+            }
+            let (world, clients) = (&self.world, &self.clients);
+            self.history.go_on(self.clock, world.now_ms(), |session| world.is_blocked(clients[session].peer));
             let workers: Vec<usize> = (0..self.world.workers()).filter(|&w| self.world.has_work(w)).collect();
             let mut clients: Vec<usize> = (0..self.clients.len()).filter(|&c| self.may_send(c)).collect();
             if workers.is_empty() && clients.is_empty() {
-                return self.is_over();
+                // Those who wait are waited for.
+                match self.world.next_moment() {
+                    Some(moment) if self.clients.iter().any(|c| !c.waiting.is_empty()) => {
+                        self.world.now_us = self.world.now_us.max(moment * 1000);
+                        continue;
+                    }
+                    _ => return self.is_over(),
+                }
             }
             self.paused = self.paused.filter(|&(_, until)| until > self.clock);
             let unpaused = |w: &usize| self.paused.is_none_or(|(paused, _)| paused != *w) && !self.waits[*w];
@@ -235,8 +266,10 @@ impl Run {
     fn check(&mut self) -> Result<(), String> {
         self.run_out()?;
         // A last look, so that what the last writes did is part of the history.
-        let all = (0..self.history.names.len() - 1).collect();
-        self.clients[0].script.push_back(vec![Command::MGet(all)]);
+        let (strings, all) = (strings_of(&self.history.names), self.history.names.len());
+        let looks = std::iter::once(Command::MGet((0..strings).collect()));
+        let looks = looks.chain((all - LISTS..all).map(Command::Range)).collect();
+        self.clients[0].script.push_back(vec![Command::Transaction(looks)]);
         self.run_out()?;
         for client in 0..self.clients.len() {
             self.world.hang_up(self.clients[client].peer);
@@ -348,4 +381,19 @@ fn a_transaction_that_runs_shard_by_shard_is_caught() {
 #[test]
 fn a_watch_that_is_not_looked_at_on_one_shard_is_caught() {
     is_caught("no look", Engine { faults: Faults { watch_unchecked: true, ..WHOLE.faults }, ..WHOLE });
+}
+
+#[test]
+fn an_element_that_is_taken_for_a_client_before_the_right_to_answer_it_is_caught() {
+    is_caught("claims late", Engine { faults: Faults { claims_late: true, ..WHOLE.faults }, ..WHOLE });
+}
+
+#[test]
+fn a_wake_up_that_is_lost_is_caught() {
+    is_caught("no wake-up", Engine { faults: Faults { no_wake_up: true, ..WHOLE.faults }, ..WHOLE });
+}
+
+#[test]
+fn serving_the_last_who_came_is_caught() {
+    is_caught("last first", Engine { faults: Faults { last_first: true, ..WHOLE.faults }, ..WHOLE });
 }

@@ -324,6 +324,12 @@ impl World {
         self.is_between_turns(worker) && conn.is_some_and(|conn| self.stations[worker].worker.wants_input(conn))
     }
 
+    /// Whether its request waits for keys.
+    pub fn is_blocked(&self, peer: PeerId) -> bool {
+        let Peer { worker, conn, .. } = self.peers[peer];
+        conn.is_some_and(|conn| self.stations[worker].worker.is_blocked(conn))
+    }
+
     /// Lets the first of these bytes arrive in one read; says how many.
     pub fn feed(&mut self, peer: PeerId, bytes: &[u8]) -> usize {
         assert!(self.may_feed(peer));
