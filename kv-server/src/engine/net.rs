@@ -45,6 +45,8 @@ pub struct Faults {
     pub no_wake_up: bool,
     /// Of those who wait for a key, serve who came last.
     pub last_first: bool,
+    /// Leave out of the log what is done for those who wait.
+    pub serves_unlogged: bool,
 }
 
 impl Faults {
@@ -57,6 +59,7 @@ impl Faults {
         claims_late: false,
         no_wake_up: false,
         last_first: false,
+        serves_unlogged: false,
     };
 }
 

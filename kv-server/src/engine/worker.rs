@@ -592,7 +592,7 @@ impl Worker {
                 }
                 Answer::Cut => self.cut(item.dest),
                 Answer::Waits => {
-                    self.begin_wait(item.dest, &batch.waits[item.wait as usize]);
+                    self.begin_wait(item.dest, &batch.waits[item.wait as usize], batch.shows);
                     continue;
                 }
                 Answer::Dropped => continue,

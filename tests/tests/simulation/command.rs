@@ -62,6 +62,12 @@ pub enum Command {
         to: usize,
         ms: u64,
     },
+    /// CLIENT UNBLOCK for a session, whose client has this number.
+    Unblock {
+        session: usize,
+        number: u64,
+        error: bool,
+    },
     Watch(Vec<usize>),
     Unwatch,
     /// Between MULTI and EXEC.
@@ -436,6 +442,10 @@ impl Command {
                 let rest = ["LEFT", "RIGHT", &seconds(*ms)].map(|word| word.as_bytes().to_vec());
                 keys("BLMOVE", &[*from, *to]).into_iter().chain(rest).collect()
             }
+            Command::Unblock { number, error, .. } => {
+                let how = if *error { "ERROR" } else { "TIMEOUT" };
+                ["CLIENT", "UNBLOCK", &number.to_string(), how].map(|word| word.as_bytes().to_vec()).to_vec()
+            }
             Command::Watch(list) => keys("WATCH", list),
             Command::Unwatch => vec!["UNWATCH".into()],
             Command::Transaction(commands) => {
@@ -493,7 +503,7 @@ impl Command {
     /// Whether it is refused while writes are.
     pub fn may_be_refused(&self) -> bool {
         match self {
-            Command::Watch(_) | Command::Unwatch => false,
+            Command::Watch(_) | Command::Unwatch | Command::Unblock { .. } => false,
             Command::Transaction(commands) => commands.iter().any(Command::may_be_refused),
             command => !command.only_reads(),
         }
@@ -530,6 +540,16 @@ impl Command {
                     let (keys, to) = (vec![*from], Some(*to));
                     state.line.push(Waiter { session, keys, to, is_spread: false, is_promised: false });
                     None
+                }
+                // Somebody else may have been about to answer.
+                Command::Unblock { session: whom, error: is_error, .. } => {
+                    let waits = state.waits(*whom) && !choices.next();
+                    if waits {
+                        let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+                        served.push((*whom, if *is_error { error(text) } else { Value::NilArray }));
+                        state = state.without(*whom);
+                    }
+                    Some(int(waits.into()))
                 }
                 command => Some(command.apply(&mut state, session, &mut ready)),
             };
@@ -584,7 +604,9 @@ impl Command {
     /// The same for one that is no transaction and has to do with none.
     fn run(&self, state: &mut Values) -> Value {
         match self {
-            Command::Watch(_) | Command::Unwatch | Command::Transaction(_) => unreachable!("the session's"),
+            Command::Watch(_) | Command::Unwatch | Command::Unblock { .. } | Command::Transaction(_) => {
+                unreachable!("the session's")
+            }
             Command::Get(key) => bulk(&state[*key]),
             Command::Set(key, value) => {
                 state[*key] = Some(value.clone());

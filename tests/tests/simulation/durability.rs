@@ -775,6 +775,12 @@ fn cutting_the_log_of_each_shard_by_itself_is_noticed() {
 }
 
 #[test]
+fn what_is_done_for_those_who_wait_and_not_logged_is_noticed() {
+    let engine = Faults { serves_unlogged: true, ..Faults::default() };
+    is_noticed("serves without the log", Wrong { engine, ..Wrong::default() });
+}
+
+#[test]
 fn a_marker_that_is_not_published_at_one_moment_is_noticed() {
     let engine = Faults { no_lock: true, ..Faults::default() };
     is_noticed("markers without the lock", Wrong { engine, ..Wrong::default() });

@@ -96,12 +96,19 @@ impl Run {
             let keys = strings_of(&names);
             let pipeline: Vec<Command> = (0..count).map(|_| mixture.command(keys, &mut fresh, &mut random)).collect();
             let watches = pipeline.iter().any(|command| matches!(command, Command::Watch(_)));
-            let script = &mut clients[random.index(sessions)].script;
-            script.push_back(pipeline);
+            let waits = pipeline.iter().any(|command| command.may_wait().is_some());
+            let session = random.index(sessions);
+            clients[session].script.push_back(pipeline);
             // Else most watches would be for nothing.
             if watches && left > 0 {
                 left -= 1;
-                script.push_back(vec![mixture.transaction(keys, &mut fresh, &mut random)]);
+                clients[session].script.push_back(vec![mixture.transaction(keys, &mut fresh, &mut random)]);
+            }
+            if waits && left > 0 && random.one_in(4) {
+                left -= 1;
+                let number = world.peers[clients[session].peer].number;
+                let unblock = Command::Unblock { session, number, error: random.one_in(2) };
+                clients[random.index(sessions)].script.push_back(vec![unblock]);
             }
         }
         let history = History { names, operations: Vec::new() };

@@ -165,7 +165,10 @@ fn unblock(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> D
         _ => return Err(CommandError::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = args.int()?;
-    let found = call.connections().find(|(_, c)| i64::try_from(c.session.id) == Ok(id)).map(|(conn, _)| conn);
+    // Who asks does not wait; what it sends behind this may do so already.
+    let client = call.client;
+    let is_meant = |c: &Connection| i64::try_from(c.session.id) == Ok(id) && c.session.id != client;
+    let found = call.connections().find(|(_, c)| is_meant(c)).map(|(conn, _)| conn);
     let conn = found.filter(|&conn| call.worker.is_blocked(conn));
     let was_blocked = conn.is_some_and(|conn| call.worker.answer_blocked(conn, answer));
     reply.int(was_blocked.into());

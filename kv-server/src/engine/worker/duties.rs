@@ -51,6 +51,7 @@ impl Worker {
         }
         // The turn is published; and a stream that was due is gone.
         self.serve_ready();
+        self.meter.end();
         self.tell_notices();
         self.send_served();
         self.time_out_blocked();

@@ -285,7 +285,7 @@ impl Env<'_> {
     /// The answer to a client for whose key there may be something now.
     fn serve_one(
         &self,
-        stores: Stores<'_>,
+        mut stores: Stores<'_>,
         table: &Table,
         waiter: &Waiter,
         key: Key<'_>,
@@ -307,7 +307,14 @@ impl Env<'_> {
         };
         let waiting = Waiting { claim: Some(&waiter.claim), ready: Some(key) };
         let (row, request) = (table.row(waiter.row), (&waiter.data[..], &waiter.words[..]));
-        let answer = self.try_to_answer(stores, row, &item, request, waiting, &mut reply, figures);
+        let is_logged = stores.each().any(|shard| shard.log.on);
+        if self.faults.serves_unlogged {
+            stores.each().for_each(|shard| shard.log.on = false);
+        }
+        let answer = self.try_to_answer(stores.again(), row, &item, request, waiting, &mut reply, figures);
+        if self.faults.serves_unlogged {
+            stores.each().for_each(|shard| shard.log.on = is_logged);
+        }
         self.meter.set_from(from);
         match answer {
             Some(Ok(())) => Some(reply),
@@ -333,8 +340,8 @@ impl Worker {
     }
 
     /// The request stands in the lines of its keys, or did so for a moment: it may have been answered meanwhile, and its connection
-    /// may be another one.
-    pub(super) fn begin_wait(&mut self, dest: Dest, wait: &Wait) {
+    /// may be another one. `shows`: the epoch of what it has not found, which is told when its time is over.
+    pub(super) fn begin_wait(&mut self, dest: Dest, wait: &Wait, shows: u64) {
         let Dest::Ticket { conn, ticket } = dest else { unreachable!("what may wait has a ticket") };
         let Some(c) = self.connections[conn as usize].as_mut() else { return };
         let Some(blocked) = c.blocked.as_mut().filter(|blocked| Arc::ptr_eq(&blocked.claim, &wait.claim)) else {
@@ -342,6 +349,7 @@ impl Worker {
         };
         let until = wait.until;
         (blocked.waits, blocked.until) = (true, until);
+        c.shows = c.shows.max(shows);
         c.tickets.let_pushes_pass(ticket, &mut c.output);
         self.figures.blocked_clients += 1;
         self.deadlines.extend(until.map(|until| (until, conn)));

@@ -172,6 +172,31 @@ fn an_answer_waits_for_the_disk_as_the_push_does_that_it_tells_of() {
 }
 
 #[test]
+fn that_there_was_nothing_is_told_when_what_took_it_is_on_disk() {
+    for line in ["BLPOP KEY 0.01", "BLPOP KEY other 0.01", "BLMOVE KEY other LEFT LEFT 0.01"] {
+        let mut server = TestServer::holding(2);
+        let key = key_on(&server, 1);
+        let writer = server.connect(1);
+        server.send(writer, &format!("RPUSH {key} 1{END}FLUSHALL{END}"));
+        let client = waiting(&mut server, 0, &line.replace("KEY", &key));
+        server.pass(20);
+        assert_eq!(answer(&mut server, client), None, "{line}");
+        server.status.set_durable(1);
+        server.work();
+        assert_eq!(answer(&mut server, client).as_deref(), Some("nil array"), "{line}");
+    }
+}
+
+#[test]
+fn who_asks_to_be_unblocked_itself_is_not() {
+    let mut server = TestServer::new(2);
+    let client = server.connect(0);
+    let lines = [format!("CLIENT UNBLOCK {}", client.id), "BLPOP a b c d 0".into()];
+    server.send(client, &lines.map(|line| format!("{line}{END}")).concat());
+    assert_eq!((answer(&mut server, client).as_deref(), answer(&mut server, client)), (Some(":0"), None));
+}
+
+#[test]
 fn a_pause_holds_what_begins_in_it_and_not_who_waits_already() {
     let mut server = TestServer::new(2);
     let (a, pauser) = (waiting(&mut server, 0, "BLPOP k 0.1"), server.connect(1));
