@@ -79,6 +79,11 @@ impl Client {
         self.try_receive().expect("a reply, not the end of the connection")
     }
 
+    /// The pushes that came with replies since they were last asked for.
+    pub fn take_pushes(&mut self) -> Vec<Value> {
+        self.pushes.drain(..).collect()
+    }
+
     /// The next push: one that came earlier, or one that comes now before any reply.
     pub fn receive_push(&mut self) -> Value {
         if let Some(push) = self.pushes.pop_front() {

@@ -362,7 +362,7 @@ mod tests {
         let grammar = Grammar::of_store();
         let random = &mut Random::new(5);
         let mut lengths = std::collections::BTreeMap::new();
-        for _ in 0..5_000 {
+        for _ in 0..20_000 {
             let (row, arguments) = grammar.choose(random);
             let words = Sentence::say(row, arguments, random);
             assert!(row.spec.arity.accepts(words.len()), "{} words for {}", words.len(), row.full_name);

@@ -5,7 +5,7 @@ mod effects;
 
 pub use effects::Collected;
 
-use super::{CommandError, Event, LogAs};
+use super::{CommandError, CommandSpec, Event, LogAs, keys_of};
 use crate::resp::{Arg, Reply};
 use crate::store::{Claim, Collection, Db, Detached, EntryRef, Expire, Key, Shard, StrValue, UnixMs, WrongType};
 use crate::structs::random::Random;
@@ -385,6 +385,22 @@ impl<'a> Ctx<'a> {
         self.shard(key).watch(client, db, key, now);
     }
 
+    /// The client tracks what it reads: the shards of the keys of the request remember it.
+    #[cold]
+    pub fn remember_reads(&mut self, spec: &CommandSpec, data: &[u8], words: &[Arg]) {
+        let hasher = self.this_shard().hasher.clone();
+        let client = self.client;
+        keys_of(
+            spec,
+            words.len(),
+            |at| words[at].get(data),
+            |at| {
+                let key = hasher.key(words[at].get(data));
+                self.shard(key).remember_read(key, client);
+            },
+        );
+    }
+
     /// Says once that a key was written: what follows from it (log, watchers, waiting clients, notifications, counters)
     /// follows from this call alone. It comes behind the last change of that key.
     #[inline]
@@ -405,11 +421,11 @@ impl<'a> Ctx<'a> {
     /// As `wrote`, for a key of another database than the session's.
     #[inline]
     pub fn wrote_in(&mut self, db: usize, key: Key<'_>, event: Event) {
-        let now = self.now;
+        let (now, client) = (self.now, self.client);
         let shard = self.shard(key);
         shard.dirty += 1;
-        if !shard.watches.is_idle() && event.changes_value() {
-            shard.watches.touch(db, key);
+        if event.changes_value() {
+            shard.value_changed(db, key, client);
         }
         shard.touch_waits(db, key, now);
         if shard.log.on {

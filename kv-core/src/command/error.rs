@@ -32,6 +32,11 @@ impl CommandError {
     pub fn err(text: impl Into<Cow<'static, str>>) -> Self {
         CommandError::Err(text.into())
     }
+
+    /// Whether it says what the value of a key is: a client may keep it like a value.
+    pub fn tells_of_value(&self) -> bool {
+        matches!(self, CommandError::WrongType | CommandError::NoSuchKey)
+    }
 }
 
 impl fmt::Display for CommandError {

@@ -79,6 +79,8 @@ impl Flags {
     pub const PAUSED_AS_WRITE: Flags = Flags(1 << 20);
     /// Does not change a key's access data (OBJECT, TYPE, TTL ...).
     pub const NO_TOUCH: Flags = Flags(1 << 21);
+    /// What CLIENT CACHING has said about the next command is still true behind it.
+    pub const KEEPS_CACHING: Flags = Flags(1 << 25);
     /// Runs at once also between MULTI and EXEC.
     pub const NOT_QUEUED: Flags = Flags(1 << 27);
     /// Changes how later commands of the session run on the store (the database, the protocol ...), and nothing else that

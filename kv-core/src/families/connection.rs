@@ -62,7 +62,8 @@ pub(crate) const ROWS: &[CommandSpec] = &[
 ];
 
 /// Never held back by CLIENT PAUSE, so that the pause can be looked at and ended.
-const CLIENT: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::NEVER_PAUSED);
+const CLIENT: Flags =
+    Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::NEVER_PAUSED).and(Flags::KEEPS_CACHING);
 const CLIENT_ADMIN: Flags = CLIENT.and(Flags::ADMIN);
 
 /// Of the session that asks.
@@ -76,7 +77,14 @@ const fn all(name: &'static str, arity: Arity, join: Join) -> CommandSpec {
 }
 
 const CLIENT_ROWS: &[CommandSpec] = &[
+    own("CACHING", Exactly(3), CLIENT.and(Flags::SETS_SESSION))
+        .syntax("<YES | NO>")
+        .summary("Says whether the next command's reads are tracked (OPTIN), or are not (OPTOUT).")
+        .since("6.0.0"),
     own("GETNAME", Exactly(2), CLIENT).summary("Tells the name of the connection.").since("2.6.9"),
+    own("GETREDIR", Exactly(2), CLIENT)
+        .summary("Tells which client is told in place of this one: 0 for none, -1 without tracking.")
+        .since("6.0.0"),
     own("HELP", Exactly(2), CLIENT.without(Flags::NOSCRIPT)).summary("Lists the subcommands.").since("5.0.0"),
     own("ID", Exactly(2), CLIENT)
         .summary("Tells the number of the connection, which is never used twice.")
@@ -121,6 +129,13 @@ const CLIENT_ROWS: &[CommandSpec] = &[
         .summary("Says which client library the connection belongs to.")
         .since("7.2.0"),
     own("SETNAME", Exactly(3), CLIENT).syntax("connection-name").summary("Gives the connection a name.").since("2.6.9"),
+    own("TRACKING", AtLeast(3), CLIENT.and(Flags::SETS_SESSION))
+        .syntax("<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]")
+        .summary("Lets the client be told when keys change that it has read, or keys with a prefix.")
+        .since("6.0.0"),
+    own("TRACKINGINFO", Exactly(2), CLIENT)
+        .summary("Tells what the client has chosen with CLIENT TRACKING.")
+        .since("6.2.0"),
     all("UNBLOCK", AtLeast(3), Join::Sum)
         .syntax("client-id [TIMEOUT | ERROR]")
         .summary("Ends the waiting of a client for keys as if its time was over, or by an error.")

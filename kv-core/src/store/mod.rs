@@ -19,6 +19,7 @@ mod notices;
 mod shard;
 mod snapshot;
 mod timer;
+mod tracking;
 mod waits;
 mod watch;
 
@@ -32,6 +33,7 @@ pub use log::ShardLog;
 pub use notices::{Classes, Notice, Notices};
 pub use shard::{Garbage, Shard, ShardStats};
 pub use snapshot::{Frozen, Piece};
+pub use tracking::{Readers, Stale, Tracking, Written};
 pub use waits::{Claim, Kind, Lines, Waiter, Waits};
 pub use watch::Watches;
 

@@ -4,6 +4,7 @@
 //! other shards.
 
 use super::snapshot::{Piece, Snapshot};
+use super::tracking::{Table, Tracking};
 use super::{
     Db, Due, EntryRef, Key, KeyHasher, Kind, LoneEntry, Notices, Object, ShardLog, UnixMs, Value, Waits, Watches,
 };
@@ -16,6 +17,8 @@ pub enum Garbage {
     Object(Box<Object>),
     Db(Box<Db>),
     Pieces(Vec<Piece>),
+    /// Of keys that clients have read.
+    Tracked(Box<Table>),
 }
 
 /// Counters of one shard, for INFO.
@@ -42,6 +45,7 @@ pub struct Shard {
     pub notices: Notices,
     pub watches: Watches,
     pub waits: Waits,
+    pub tracking: Tracking,
     pub(super) snapshot: Snapshot,
     /// Which database comes first at the next `expire_due`, so that none starves another.
     turn: usize,
@@ -63,8 +67,20 @@ impl Shard {
             notices: Notices::default(),
             watches: Watches::default(),
             waits: Waits::default(),
+            tracking: Tracking::default(),
             snapshot: Snapshot::default(),
             turn: 0,
+        }
+    }
+
+    /// A key has another value, by a client's doing (0: by none): who watches it, or has read it, hears of it.
+    #[inline]
+    pub fn value_changed(&mut self, db: usize, key: Key<'_>, writer: u64) {
+        if !self.watches.is_idle() {
+            self.watches.touch(db, key);
+        }
+        if !self.tracking.is_idle() {
+            self.tracking.wrote(key, writer);
         }
     }
 
@@ -106,11 +122,14 @@ impl Shard {
                 self.turn = index;
                 return;
             }
-            let Shard { dbs, stats, waits, hasher, .. } = self;
+            let Shard { dbs, stats, waits, tracking, hasher, .. } = self;
             dbs[index].expire_due(now, budget, &mut |due, entry| {
                 stats.expired += u64::from(due == Due::Key);
                 if !waits.is_idle() {
                     waits.touch(index, hasher.key(entry.key()), || None);
+                }
+                if !tracking.is_idle() {
+                    tracking.wrote(hasher.key(entry.key()), 0);
                 }
                 on_due(index, due, entry);
             });
@@ -124,11 +143,14 @@ impl Shard {
 
     /// Tells `f` what was found expired by lookups since the last call, before each is freed.
     pub fn take_expired(&mut self, mut f: impl FnMut(usize, EntryRef<'_>)) {
-        let Shard { dbs, stats, waits, hasher, .. } = self;
+        let Shard { dbs, stats, waits, tracking, hasher, .. } = self;
         for (index, db) in dbs.iter_mut().enumerate() {
             stats.expired += db.take_expired(|entry| {
                 if !waits.is_idle() {
                     waits.touch(index, hasher.key(entry.key()), || None);
+                }
+                if !tracking.is_idle() {
+                    tracking.wrote(hasher.key(entry.key()), 0);
                 }
                 f(index, entry);
             }) as u64;

@@ -88,6 +88,7 @@ pub struct Config {
     pub rdbcompression: bool,
     /// Microseconds; negative is never.
     pub slowlog_log_slower_than: i32,
+    pub tracking_table_max_keys: u64,
     pub slowlog_max_len: u32,
     pub latency_tracking: bool,
     /// Numbers from 0 to 100.
@@ -132,6 +133,7 @@ impl Default for Config {
             stop_writes_on_bgsave_error: true,
             rdbcompression: true,
             slowlog_log_slower_than: 10_000,
+            tracking_table_max_keys: 1_000_000,
             slowlog_max_len: 128,
             latency_tracking: true,
             latency_tracking_info_percentiles: ["50", "99", "99.9"].map(String::from).to_vec(),

@@ -42,7 +42,7 @@ pub(super) const KNOWN_TO_REDIS: &[&str] = &[
     "tls-client-cert-file", "tls-client-key-file", "tls-client-key-file-pass", "tls-cluster", "tls-dh-params-file",
     "tls-key-file", "tls-key-file-pass", "tls-port", "tls-prefer-server-ciphers", "tls-protocols",
     "tls-replication", "tls-session-cache-size", "tls-session-cache-timeout", "tls-session-caching",
-    "tracking-table-max-keys", "user", "vset-force-single-threaded-execution",
+    "user", "vset-force-single-threaded-execution",
 ];
 
 /// The name as Redis writes it, if Redis has such an option; letters of either case.

@@ -105,6 +105,9 @@ pub const ROWS: &[Row] = &[
     row(Keyspace, "maxmemory-policy", only("noeviction", "eviction is not available yet: only noeviction is accepted"), AtRunTime,
         "Only noeviction: eviction is not available yet."),
 
+    row(Keyspace, "tracking-table-max-keys", int(0, i64::MAX as u64, |c| c.tracking_table_max_keys, |c, v| c.tracking_table_max_keys = v), AtRunTime,
+        "Most keys for which it is remembered who has read them (CLIENT TRACKING), each shard its part; 0 is no limit."),
+
     row(Persistence, "dir", text(|c| show_path(Some(&c.dir)), set_dir), AtStart,
         "Folder of the data.")
         .form("PATH"),

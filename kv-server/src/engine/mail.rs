@@ -7,6 +7,7 @@ use super::costs::SlowCall;
 use super::durability::{LoadedShard, Marker};
 use super::pubsub::Interest;
 use super::rendezvous::Rendezvous;
+use super::tracking::TrackingMail;
 use super::transaction::Unit;
 use kv_core::command::RowId;
 use kv_core::resp::{Arg, Proto};
@@ -30,6 +31,8 @@ pub enum Mail {
     Forget(u64),
     /// A client waits no longer: it leaves the lines of this worker's shard.
     Leave(u64),
+    /// About client tracking.
+    Tracking(Box<TrackingMail>),
     /// A call of one of this worker's clients took too long.
     Slow(Box<SlowCall>),
     /// To worker 0: a marker to publish.
@@ -183,6 +186,8 @@ pub struct Item {
     pub proto: Proto,
     /// The session does not count its accesses (CLIENT NO-TOUCH).
     pub no_touch: bool,
+    /// What it reads is remembered for its client (CLIENT TRACKING).
+    pub tracks: bool,
     /// Position of the first key; 0 when there is none.
     pub key_at: u16,
     /// From one key to the next.
@@ -214,6 +219,7 @@ impl Item {
             db: 0,
             proto: Proto::Resp2,
             no_touch: false,
+            tracks: false,
             key_at: 0,
             key_step: 1,
             hashes_start: 0,

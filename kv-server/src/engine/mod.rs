@@ -46,6 +46,7 @@ pub mod signals;
 pub mod stats;
 #[cfg(test)]
 mod testing;
+pub mod tracking;
 pub mod transaction;
 pub mod worker;
 

@@ -47,6 +47,8 @@ pub struct Faults {
     pub last_first: bool,
     /// Leave out of the log what is done for those who wait.
     pub serves_unlogged: bool,
+    /// Give news of keys to clients in front of replies that are on their way.
+    pub news_overtake: bool,
 }
 
 impl Faults {
@@ -60,6 +62,7 @@ impl Faults {
         no_wake_up: false,
         last_first: false,
         serves_unlogged: false,
+        news_overtake: false,
     };
 }
 
@@ -79,6 +82,8 @@ pub struct Net {
     ports: Box<[Port]>,
     turnstile: Turnstile,
     next_client: AtomicU64,
+    /// Clients with tracking.
+    tracking: AtomicUsize,
     /// Connections refused because the server was full.
     rejected: AtomicU64,
     slow_log: SlowLog,
@@ -123,7 +128,8 @@ impl Net {
         let net = Net {
             ports,
             turnstile: Turnstile::default(),
-            next_client: AtomicU64::new(1),
+            next_client: AtomicU64::new(0),
+            tracking: AtomicUsize::new(0),
             rejected: AtomicU64::new(0),
             slow_log: SlowLog::default(),
             events: Events::default(),
@@ -202,9 +208,26 @@ impl Net {
         self.turnstile.unlock();
     }
 
-    /// A number for a new client; never given twice.
-    pub fn next_client(&self) -> u64 {
-        self.next_client.fetch_add(1, Ordering::Relaxed)
+    /// A number for a new client of a worker, above all that were given before. It tells the worker.
+    pub fn next_client(&self, worker: usize) -> u64 {
+        let (workers, worker) = (self.workers() as u64, worker as u64);
+        let after = |last: u64| last + 1 + (worker + workers - (last + 1) % workers) % workers;
+        let last = self.next_client.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+        after(last.expect("there is always another"))
+    }
+
+    /// The worker of a client.
+    pub(super) fn worker_of(&self, client: u64) -> usize {
+        (client % self.workers() as u64) as usize
+    }
+
+    /// Counts clients that begin or end tracking. It is counted before any read that is remembered is sent.
+    pub(super) fn count_tracking(&self, change: isize) {
+        self.tracking.fetch_add(change as usize, Ordering::Relaxed);
+    }
+
+    pub fn tracking_clients(&self) -> usize {
+        self.tracking.load(Ordering::Relaxed)
     }
 
     pub fn connections(&self, worker: usize) -> usize {
@@ -265,5 +288,25 @@ impl Net {
     /// The sum of one figure over all workers.
     pub fn total(&self, figure: impl Fn(&WorkerStats) -> u64) -> u64 {
         self.ports.iter().map(|p| figure(&p.stats)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_clients_grow_and_tell_their_worker() {
+        for workers in 1..5 {
+            let wakers = (0..workers).map(|_| Box::new(NeverAsleep) as Box<dyn Wake>).collect();
+            let (net, _) = Net::new(wakers, 1);
+            let mut last = 0;
+            for worker in (0..workers).chain((0..workers).rev()).chain([0, 0, workers - 1]) {
+                let client = net.next_client(worker);
+                assert!(last < client && client <= last + workers as u64);
+                assert_eq!(net.worker_of(client), worker);
+                last = client;
+            }
+        }
     }
 }

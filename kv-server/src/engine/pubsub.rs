@@ -1,8 +1,8 @@
 //! Subscriptions: which connections of a worker have subscribed to what, and which other workers have subscribers.
 //!
 //! ```text
-//! topics         what somebody here has subscribed to: a channel, a shard channel or a pattern, with its connections
-//! interest       for each name, by its hash, the *other* workers that have such a topic; patterns by their text
+//! topics         what somebody here has subscribed to: a channel, a shard channel, a pattern or a prefix, with its connections
+//! interest       for each name, by its hash, the *other* workers that have such a topic; patterns and prefixes by their text
 //! ```
 //!
 //! A worker tells all others when its first connection subscribes to a name, and when the last one has gone: one message a
@@ -33,10 +33,12 @@ pub enum Kind {
     Channel,
     Shard,
     Pattern,
+    /// Not to messages, but to news of keys with a prefix (CLIENT TRACKING BCAST).
+    Prefix,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 3] = [Kind::Channel, Kind::Shard, Kind::Pattern];
+    pub const ALL: [Kind; 4] = [Kind::Channel, Kind::Shard, Kind::Pattern, Kind::Prefix];
 
     /// A hash that tells the kinds apart.
     fn place(self, hash: u64) -> u64 {
@@ -80,8 +82,15 @@ pub struct Interest {
 enum Change {
     Begins(u64),
     Ends(u64),
-    PatternBegins(Box<[u8]>),
-    PatternEnds(Box<[u8]>),
+    TextBegins(Kind, Box<[u8]>),
+    TextEnds(Kind, Box<[u8]>),
+}
+
+/// What is begun when the others have noted it.
+pub enum Awaited {
+    Subscriptions(Vec<TopicId>),
+    /// CLIENT TRACKING with prefixes: it has begun, and is to be answered.
+    Prefixes,
 }
 
 /// A SUBSCRIBE that waits until the others have noted it.
@@ -89,10 +98,13 @@ pub struct Awaiting {
     pub conn: ConnId,
     /// Where its answer belongs.
     pub dest: Dest,
-    pub topics: Vec<TopicId>,
+    pub what: Awaited,
     /// The number of the message that all must have noted.
     number: u64,
 }
+
+/// Texts, and which workers have them.
+type Texts = BTreeMap<Box<[u8]>, Vec<u16>>;
 
 /// Of what a worker knows about subscriptions.
 pub struct Hub {
@@ -106,7 +118,10 @@ pub struct Hub {
     patterns: Vec<TopicId>,
     /// The other workers with an interest: bits, by the place and the number of the 64 workers.
     interest: HashMap<(u64, u16), u64>,
-    others_patterns: BTreeMap<Box<[u8]>, Vec<u16>>,
+    others_patterns: Texts,
+    others_prefixes: Texts,
+    /// How many prefixes there are of each length, own and of others.
+    prefix_lengths: BTreeMap<usize, usize>,
     /// How many names there are that this worker or another has, by kind; patterns are counted when asked for.
     known: [usize; 2],
     /// What the others are to be told, with the next number.
@@ -132,6 +147,8 @@ impl Hub {
             patterns: Vec::new(),
             interest: HashMap::new(),
             others_patterns: BTreeMap::new(),
+            others_prefixes: BTreeMap::new(),
+            prefix_lengths: BTreeMap::new(),
             known: [0; 2],
             changes: Vec::new(),
             next_number: 1,
@@ -197,16 +214,21 @@ impl Hub {
             }
         };
         self.places.insert(place, id);
-        self.change(kind, Change::Begins(place), Change::PatternBegins, name);
-        if kind == Kind::Pattern {
-            self.patterns.push(id);
+        self.change(kind, Change::Begins(place), Change::TextBegins, name);
+        match kind {
+            Kind::Pattern => self.patterns.push(id),
+            Kind::Prefix => self.count_prefix(name.len(), 1),
+            Kind::Channel | Kind::Shard => {}
         }
         id
     }
 
-    fn change(&mut self, kind: Kind, change: Change, of_pattern: fn(Box<[u8]>) -> Change, name: &[u8]) {
+    fn change(&mut self, kind: Kind, change: Change, of_text: fn(Kind, Box<[u8]>) -> Change, name: &[u8]) {
         if self.workers > 1 {
-            self.changes.push(if kind == Kind::Pattern { of_pattern(name.into()) } else { change });
+            self.changes.push(match kind {
+                Kind::Channel | Kind::Shard => change,
+                Kind::Pattern | Kind::Prefix => of_text(kind, name.into()),
+            });
         }
     }
 
@@ -240,8 +262,12 @@ impl Hub {
                 self.count(place, -1);
             }
         }
-        if kind == Kind::Pattern || !self.places.contains_key(&place) {
-            self.change(kind, Change::Ends(place), Change::PatternEnds, &name);
+        let by_text = matches!(kind, Kind::Pattern | Kind::Prefix);
+        if by_text || !self.places.contains_key(&place) {
+            self.change(kind, Change::Ends(place), Change::TextEnds, &name);
+        }
+        if kind == Kind::Prefix {
+            self.count_prefix(name.len(), -1);
         }
         if kind == Kind::Pattern {
             let at = self.topic(id).position;
@@ -291,6 +317,10 @@ impl Hub {
                 let own = self.patterns.iter().filter(|&&id| !self.others_patterns.contains_key(&self.topic(id).name));
                 others.count() + own.count()
             }
+            Kind::Prefix => {
+                let own = self.topics(kind).filter(|topic| !self.others_prefixes.contains_key(&topic.name));
+                self.others_prefixes.len() + own.count()
+            }
         }
     }
 
@@ -324,6 +354,38 @@ impl Hub {
         }
     }
 
+    fn texts(&mut self, kind: Kind) -> &mut Texts {
+        match kind {
+            Kind::Pattern => &mut self.others_patterns,
+            Kind::Prefix => &mut self.others_prefixes,
+            Kind::Channel | Kind::Shard => unreachable!("they are told by their hashes"),
+        }
+    }
+
+    // ---- prefixes ----
+
+    fn count_prefix(&mut self, len: usize, by: isize) {
+        let count = self.prefix_lengths.entry(len).or_default();
+        *count = count.wrapping_add_signed(by);
+        if *count == 0 {
+            self.prefix_lengths.remove(&len);
+        }
+    }
+
+    /// Whether there are prefixes, here or elsewhere.
+    pub fn has_prefixes(&self) -> bool {
+        !self.prefix_lengths.is_empty()
+    }
+
+    /// Adds the own prefixes of a key to `own`, and the other workers that have some to `others`.
+    pub fn prefixes_of(&self, key: &[u8], hash: impl Fn(&[u8]) -> u64, own: &mut Vec<TopicId>, others: &mut Vec<u16>) {
+        for &len in self.prefix_lengths.keys().take_while(|&&len| len <= key.len()) {
+            let prefix = &key[..len];
+            own.extend(self.find(Kind::Prefix, hash(prefix), prefix));
+            others.extend(self.others_prefixes.get(prefix).into_iter().flatten());
+        }
+    }
+
     /// Notes another worker's message.
     pub fn note(&mut self, interest: &Interest) {
         let Interest { from, number, changes } = interest;
@@ -346,14 +408,21 @@ impl Hub {
                         }
                     }
                 }
-                Change::PatternBegins(text) => {
-                    self.others_patterns.entry(text.clone()).or_default().push(*from as u16);
+                Change::TextBegins(kind, text) => {
+                    self.texts(*kind).entry(text.clone()).or_default().push(*from as u16);
+                    if *kind == Kind::Prefix {
+                        self.count_prefix(text.len(), 1);
+                    }
                 }
-                Change::PatternEnds(text) => {
-                    let Some(workers) = self.others_patterns.get_mut(text) else { continue };
+                Change::TextEnds(kind, text) => {
+                    let texts = self.texts(*kind);
+                    let Some(workers) = texts.get_mut(text) else { continue };
                     workers.retain(|&worker| usize::from(worker) != *from);
                     if workers.is_empty() {
-                        self.others_patterns.remove(text);
+                        texts.remove(text);
+                    }
+                    if *kind == Kind::Prefix {
+                        self.count_prefix(text.len(), -1);
                     }
                 }
             }
@@ -398,7 +467,12 @@ impl Hub {
     }
 
     pub fn await_noted(&mut self, conn: ConnId, dest: Dest, topics: Vec<TopicId>, number: u64) {
-        self.awaiting.push_back(Awaiting { conn, dest, topics, number });
+        self.awaiting.push_back(Awaiting { conn, dest, what: Awaited::Subscriptions(topics), number });
+    }
+
+    /// As `await_noted`, for prefixes.
+    pub fn await_prefixes(&mut self, conn: ConnId, dest: Dest, number: u64) {
+        self.awaiting.push_back(Awaiting { conn, dest, what: Awaited::Prefixes, number });
     }
 
     /// The next SUBSCRIBE that has waited long enough.
@@ -424,7 +498,7 @@ const KEEP_PLACES: usize = 1024;
 #[derive(Default)]
 pub struct Subscriptions {
     topics: HashMap<TopicId, u32>,
-    counts: [usize; 3],
+    counts: [usize; Kind::ALL.len()],
 }
 
 impl Subscriptions {
@@ -439,7 +513,7 @@ impl Subscriptions {
     /// What answers to SUBSCRIBE and its kin count: shard channels by themselves.
     pub fn told_count(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Shard => self.count(kind),
+            Kind::Shard | Kind::Prefix => self.count(kind),
             Kind::Channel | Kind::Pattern => self.count(Kind::Channel) + self.count(Kind::Pattern),
         }
     }

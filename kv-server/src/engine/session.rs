@@ -1,5 +1,6 @@
 //! What the protocol remembers of a connection: plain data, changed by HELLO, AUTH, SELECT, CLIENT ... alone.
 
+use super::tracking::Tracking;
 use kv_core::resp::Proto;
 use kv_core::store::UnixMs;
 
@@ -36,6 +37,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     pub no_evict: bool,
     pub no_touch: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<Tracking>>,
     pub created: UnixMs,
     pub last_active: UnixMs,
     /// The last command's full name, as CLIENT LIST shows it.
@@ -60,9 +63,27 @@ impl Session {
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,
+            tracking: None,
             created: now,
             last_active: now,
             last_command: "NULL",
         }
+    }
+
+    /// Which client is told in place of this one: 0 for none, -1 without tracking.
+    pub fn redirect(&self) -> i64 {
+        self.tracking.as_ref().map_or(-1, |tracking| tracking.redirect as i64)
+    }
+
+    /// Whether CLIENT CACHING was said about the next command.
+    #[inline]
+    pub fn is_caching(&self) -> bool {
+        self.tracking.as_ref().is_some_and(|tracking| tracking.is_caching)
+    }
+
+    /// Whether the next command's reads are remembered.
+    #[inline]
+    pub fn tracks(&self) -> bool {
+        self.tracking.as_ref().is_some_and(|tracking| tracking.remembers())
     }
 }

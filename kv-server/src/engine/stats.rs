@@ -110,6 +110,9 @@ figures! {
         expired_keys,
         /// Writes since the start.
         dirty,
+        /// Keys that tracking clients have read, and their readers.
+        tracked_keys,
+        tracked_items,
     }
 }
 
@@ -128,10 +131,17 @@ impl WorkerStats {
     pub(super) fn publish_shard(&self, shard: &Shard) {
         self.keyspace_hits.store(shard.stats.hits, Relaxed);
         self.keyspace_misses.store(shard.stats.misses, Relaxed);
+        self.publish_tracking(shard);
         // Without writes and expiries there is nothing else that a client could have noticed.
         if self.dirty() != shard.dirty || self.expired_keys() != shard.stats.expired {
             self.publish_whole_shard(shard);
         }
+    }
+
+    fn publish_tracking(&self, shard: &Shard) {
+        let (keys, items) = shard.tracking.counts();
+        self.tracked_keys.store(keys as u64, Relaxed);
+        self.tracked_items.store(items as u64, Relaxed);
     }
 
     /// As `publish_shard`, and what changes by itself.
@@ -143,6 +153,7 @@ impl WorkerStats {
         self.keyspace_misses.store(shard.stats.misses, Relaxed);
         self.expired_keys.store(shard.stats.expired, Relaxed);
         self.dirty.store(shard.dirty, Relaxed);
+        self.publish_tracking(shard);
         for (db, (keys, expires)) in shard.dbs.iter().zip(&self.databases) {
             keys.store(db.len() as u64, Relaxed);
             expires.store(db.ttl_keys() as u64, Relaxed);

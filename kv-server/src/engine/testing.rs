@@ -155,7 +155,7 @@ impl TestServer {
 
     /// A connection at a worker.
     pub fn connect(&mut self, worker: usize) -> Client {
-        let id = self.net.next_client();
+        let id = self.net.next_client(worker);
         let config = self.workers[worker].config();
         let (peer, authenticated) = (format!("127.0.0.1:{}", 50_000 + id), !config.requirepass.is_set());
         let session = Session::new(id, peer, "127.0.0.1:6379".into(), self.now_us / 1000, authenticated);

@@ -17,7 +17,7 @@ use kv_core::command::{RowId, Settings, Table};
 use kv_core::resp::{Arg, Limits, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard, UnixMs};
 use kv_core::types::{self, ListNodeLimit};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 mod duties;
@@ -28,6 +28,7 @@ mod left_over;
 mod notices;
 mod pubsub;
 mod route;
+mod tracking;
 mod transact;
 mod wait;
 
@@ -162,6 +163,10 @@ pub struct Worker {
     unit_pool: Vec<Box<Unit>>,
     pub(super) hub: Hub,
     telling: notices::Telling,
+    /// Connections that may be told of keys (CLIENT TRACKING), by their clients' numbers.
+    told: BTreeMap<u64, ConnId>,
+    /// Commands that set the session are tried out.
+    is_rehearsing: bool,
     /// The epoch of what messages in the batch at hand may tell of.
     tells: u64,
     /// The workers that the message at hand goes to.
@@ -271,6 +276,8 @@ impl Worker {
             unit_pool: Vec::new(),
             hub: Hub::new(id, shards),
             telling: notices::Telling::new(),
+            told: BTreeMap::new(),
+            is_rehearsing: false,
             tells: 0,
             targets: Vec::new(),
             push_forms: Default::default(),
@@ -309,6 +316,7 @@ impl Worker {
         };
         self.meter.options_changed(&self.config);
         self.want_notices();
+        self.limit_tracking();
     }
 
     pub fn config(&self) -> &Config {
@@ -399,6 +407,7 @@ impl Worker {
             c.life = Life::Gone;
             self.open -= 1;
             self.end_subscriptions(id);
+            self.tell_no_more(id);
             // There may be no turn after this one that would tell.
             self.publish_figures();
         }
@@ -522,7 +531,10 @@ impl Worker {
                 Mail::Requests(batch) => self.queue.push_back(batch),
                 Mail::Replies(batch) => self.take_replies(batch),
                 Mail::Late(late) => self.take_late(*late),
-                Mail::Interest(interest) => self.hub.note(&interest),
+                Mail::Interest(interest) => {
+                    self.hub.note(&interest);
+                    self.note_prefixes();
+                }
                 Mail::InterestNoted { by, number } => self.interest_is_noted(by, number),
                 Mail::Forget(client) => self.forgotten.push(client),
                 Mail::Leave(client) => self.leavers.push(client),
@@ -530,7 +542,9 @@ impl Worker {
                     // Whoever had it may have read the clock later than this worker.
                     self.set_time(shard.log.latest() * 1000);
                     self.shard = Some(shard);
+                    self.note_prefixes();
                 }
+                Mail::Tracking(mail) => self.take_tracking(*mail),
                 Mail::Slow(call) => self.log_slow(*call),
                 Mail::Mark(marker) => self.mark(marker),
                 Mail::Loaded(loaded) => self.take_loaded(*loaded),
@@ -560,6 +574,8 @@ impl Worker {
         self.epochs = epochs::Epochs::after(last);
         self.has_loaded = true;
         self.want_notices();
+        self.limit_tracking();
+        self.note_prefixes();
     }
 
     /// After `run_mail` has said no: whether it waits for a turn that another worker is publishing now.

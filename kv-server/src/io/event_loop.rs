@@ -282,7 +282,7 @@ impl EventLoop {
     fn accept(&mut self, mut new: NewConnection) {
         let now_us = self.shared.clock.now_us();
         self.worker.set_time(now_us);
-        let number = self.shared.net.next_client();
+        let number = self.shared.net.next_client(self.worker.id());
         let authenticated = !self.worker.config().requirepass.is_set();
         let mut session = Session::new(number, new.peer, new.local, now_us / 1000, authenticated);
         session.unix_socket = new.unix_socket;

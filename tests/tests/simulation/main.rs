@@ -6,6 +6,7 @@
 //! - [`small`]: few commands under hostile schedules, each history checked by the search.
 //! - [`crowd`]: many sessions that come and go, checked by what must hold in any order.
 //! - [`messages`]: publish and subscribe: who gets what, how often, in which order.
+//! - [`copies`]: client tracking: no copy that a client keeps stays wrong.
 //! - [`expiry`]: keys vanish on time.
 //! - [`durability`]: a disk that fails and machines that stop, each time with what must be left.
 //!
@@ -13,6 +14,7 @@
 //! `KV_SIM_CRASHES` how many stories of crashes.
 
 mod command;
+mod copies;
 mod crowd;
 mod durability;
 mod expiry;

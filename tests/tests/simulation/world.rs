@@ -303,7 +303,7 @@ impl World {
         assert!(self.is_between_turns(worker));
         let station = &mut self.stations[worker];
         let id = self.peers.len();
-        let number = self.net.next_client();
+        let number = self.net.next_client(worker);
         let session = Session::new(number, format!("peer:{id}"), "here:1".into(), self.now_us / 1000, true);
         let conn = station.worker.connect(session);
         if station.peers.len() <= conn as usize {

@@ -80,13 +80,11 @@ impl<'a> Ctx<'a> {
     /// their state, which here is at hand.
     #[inline]
     pub fn put_string(&mut self, key: Key<'_>, text: &[u8], expire: Expire) {
-        let (now, db) = (self.now, self.db_index);
+        let (now, db, client) = (self.now, self.db_index, self.client);
         let shard = self.shard(key);
         shard.dbs[db].set_string(key, StrValue::Bytes(text), expire, now);
         shard.dirty += 1;
-        if !shard.watches.is_idle() {
-            shard.watches.touch(db, key);
-        }
+        shard.value_changed(db, key, client);
         shard.touch_waits(db, key, now);
         if shard.log.on {
             match expire {
@@ -105,6 +103,7 @@ impl<'a> Ctx<'a> {
     pub fn flush(&mut self, databases: Range<usize>) {
         let (now, all) = (self.now, databases.len() == self.databases());
         for shard in self.each_shard() {
+            shard.everything_changed();
             let mut removed = 0;
             for index in databases.clone() {
                 if !shard.watches.is_idle() {
@@ -128,6 +127,9 @@ impl<'a> Ctx<'a> {
     pub fn swap(&mut self, first: usize, second: usize) {
         let now = self.now;
         for shard in self.each_shard() {
+            if first != second {
+                shard.everything_changed();
+            }
             if first != second && !shard.watches.is_idle() {
                 let Shard { watches, dbs, .. } = shard;
                 watches.replace(first, Some((&dbs[second], now)));

@@ -7,6 +7,7 @@ use super::{Call, Done, HostFn, Pause, help};
 use crate::engine::connection::{Connection, Life};
 use crate::engine::pubsub::Kind;
 use crate::engine::session::ReplyMode;
+use crate::engine::tracking::Mode;
 use kv_core::command::{Args, CommandError};
 use kv_core::resp::{Proto, Reply, number};
 use std::fmt::Write;
@@ -334,11 +335,15 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     let s = &c.session;
     let seconds_since = |moment: u64| now.saturating_sub(moment) / 1000;
     let text = String::from_utf8_lossy;
+    let tracking = s.tracking.as_ref();
     let mut flags = String::new();
     let marks = [
         ('P', c.subscriptions.is_some()),
         ('x', c.transaction.commands().is_some()),
         ('b', c.blocked.as_ref().is_some_and(|blocked| blocked.waits())),
+        ('t', tracking.is_some()),
+        ('R', tracking.is_some_and(|tracking| tracking.is_broken)),
+        ('B', tracking.is_some_and(|tracking| tracking.mode == Mode::Broadcast)),
         ('c', c.life == Life::Closing),
         ('A', c.life == Life::Killed),
         ('U', s.unix_socket),
@@ -384,9 +389,10 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     );
     let _ = writeln!(
         to,
-        "events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        "events={} cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
         if c.output.is_empty() { "r" } else { "rw" },
         s.last_command,
+        s.redirect(),
         if s.proto == Proto::Resp3 { 3 } else { 2 },
         text(&s.lib_name),
         text(&s.lib_version),

@@ -207,7 +207,7 @@ fn clients(worker: &Worker, _: &Totals, text: &mut Text) {
     text.line("cluster_connections", 0);
     text.line("maxclients", worker.config.maxclients);
     text.line("blocked_clients", worker.net.total(|s| s.blocked_clients()));
-    text.zeros(&["tracking_clients"]);
+    text.line("tracking_clients", worker.net.tracking_clients());
     text.line("pubsub_clients", worker.net.total(|s| s.pubsub_clients()));
     text.line("watching_clients", worker.net.total(|s| s.watching_clients()));
     text.line("clients_in_timeout_table", worker.net.total(|s| s.timed_clients()));
@@ -329,7 +329,9 @@ fn stats(worker: &Worker, _: &Totals, text: &mut Text) {
     text.line("pubsub_patterns", worker.hub.known(Kind::Pattern));
     text.line("pubsubshard_channels", worker.hub.known(Kind::Shard));
     text.zeros(&["latest_fork_usec", "total_forks"]);
-    text.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    text.line("tracking_total_keys", net.total(|s| s.tracked_keys()));
+    text.line("tracking_total_items", net.total(|s| s.tracked_items()));
+    text.line("tracking_total_prefixes", worker.hub.known(Kind::Prefix));
     text.line("unexpected_error_replies", 0);
     text.line("total_error_replies", net.total(|s| s.error_replies()));
     text.line("client_query_buffer_limit_disconnections", net.total(|s| s.query_limit_disconnections()));

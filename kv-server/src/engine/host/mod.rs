@@ -13,13 +13,16 @@ mod info;
 mod persistence;
 mod pubsub;
 mod server;
+mod tracking;
 mod transaction;
 
+pub(super) use self::tracking::no_such_client;
 use super::connection::{Connection, Life};
 use super::durability::{Question, ToKeeper};
 use super::mail::Dest;
 use super::pubsub::Kind;
 use super::session::{ReplyMode, Session};
+use super::tracking::{Tracking, Wish};
 use super::worker::{ConnId, Worker};
 use crate::config::Config;
 use kv_core::command::{Args, CommandError, Flags, Handler, RowId, table as rows};
@@ -83,6 +86,31 @@ impl Call<'_> {
             let dest = self.answer_later(false);
             self.worker.hub.await_noted(conn, dest, topics, number);
         }
+    }
+
+    /// Turns tracking on or off. The answer comes later if other workers have to know first, or to be asked.
+    fn track(&mut self, redirect: u64, wanted: Option<Tracking>, reply: &mut Reply<'_>) -> Done {
+        let conn = self.conn.expect("a command of the session has one");
+        if self.worker.is_rehearsing() {
+            self.session().tracking = wanted.map(Box::new);
+            return Ok(());
+        }
+        let mute = self.session().reply_mode != ReplyMode::On;
+        match self.worker.find_client(redirect) {
+            Some(false) => return Err(tracking::no_such_client()),
+            Some(true) => match self.worker.set_tracking(conn, wanted) {
+                None => reply.ok(),
+                Some(number) => {
+                    let dest = self.answer_later(mute);
+                    self.worker.hub.await_prefixes(conn, dest, number);
+                }
+            },
+            None => {
+                let dest = self.answer_later(mute);
+                self.worker.seek(Wish { conn, dest, wanted, redirect });
+            }
+        }
+        Ok(())
     }
 
     /// Asks the server to end. There is no reply, unless it cannot.
@@ -213,6 +241,7 @@ fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
         pubsub::HANDLERS,
         costs::HANDLERS,
         persistence::HANDLERS,
+        tracking::HANDLERS,
         transaction::HANDLERS,
     ]
     .into_iter()

@@ -147,3 +147,31 @@ fn places_are_used_again() {
         assert!(hub.places.is_empty() && !hub.is_telling() && hub.topics.is_empty());
     }
 }
+
+#[test]
+fn all_workers_know_who_has_prefixes_of_a_key() {
+    let mut hubs = hubs(3);
+    for (worker, prefix) in [(0, ""), (0, "user:"), (1, "user:"), (2, "u")] {
+        subscribe(&mut hubs[worker], Kind::Prefix, prefix, 1);
+        tell(&mut hubs, worker);
+    }
+    let prefixes = |hub: &Hub, key: &str| {
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        hub.prefixes_of(key.as_bytes(), hash, &mut own, &mut others);
+        let own: Vec<String> = own.iter().map(|&id| String::from_utf8_lossy(&hub.topic(id).name).into()).collect();
+        others.sort_unstable();
+        (own, others)
+    };
+    assert_eq!(prefixes(&hubs[0], "user:7"), (vec![String::new(), "user:".into()], vec![1, 2]));
+    assert_eq!(prefixes(&hubs[1], "user"), (vec![], vec![0, 2]));
+    assert_eq!(prefixes(&hubs[2], ""), (vec![], vec![0]));
+    hubs.iter().for_each(|hub| assert_eq!(hub.known(Kind::Prefix), 3));
+    for (worker, prefix) in [(0, "user:"), (0, ""), (1, "user:")] {
+        unsubscribe(&mut hubs[worker], Kind::Prefix, prefix);
+        tell(&mut hubs, worker);
+    }
+    assert_eq!(prefixes(&hubs[0], "user:7"), (vec![], vec![2]));
+    unsubscribe(&mut hubs[2], Kind::Prefix, "u");
+    tell(&mut hubs, 2);
+    hubs.iter().for_each(|hub| assert!(!hub.has_prefixes() && hub.known(Kind::Prefix) == 0));
+}

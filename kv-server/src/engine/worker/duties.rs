@@ -53,6 +53,7 @@ impl Worker {
         self.serve_ready();
         self.meter.end();
         self.tell_notices();
+        self.tend_tracking();
         self.send_served();
         self.time_out_blocked();
         if !self.walks.is_empty() {
@@ -85,6 +86,7 @@ impl Worker {
             || self.may_release()
             || self.hub.has_news()
             || self.has_told_later()
+            || self.tracks_too_much()
         {
             return Rest::None;
         }

@@ -49,6 +49,7 @@ impl Worker {
             // Before the replies: who has them finds the slow ones in the log.
             self.tell_slow();
             self.tell_notices();
+            self.tell_news();
             batch.shows = self.shows();
             batch.has_run = true;
         }
@@ -234,6 +235,7 @@ impl Worker {
     /// A panic in here would leave shards in the wrong hands; the server is built so that it ends the process.
     fn run_together(&mut self, mut shards: Vec<Box<Shard>>, mut work: Box<Batch>) {
         self.figures.rendezvous += 1;
+        shards.iter_mut().for_each(|shard| shard.tracking.note_writes(self.hub.has_prefixes()));
         self.meter.begin(work.from, work.since_ns);
         let mut replies = std::mem::take(&mut work.replies);
         let mut service = Service::default();
@@ -276,6 +278,7 @@ impl Worker {
             let notices = shards.iter_mut().flat_map(|shard| shard.take_notices()).collect();
             self.publish_notices(notices, work.shows);
         }
+        self.tell_news_of(&mut shards, work.shows);
         self.take_service(service, work.shows);
         for shard in shards {
             self.net.stats(shard.index).publish_shard(&shard);
@@ -430,6 +433,7 @@ impl Env<'_> {
         let before = out.len();
         let mut reply = Reply::new(out, item.proto);
         self.meter.call(item.row, item.dest.is_first());
+        let mut remembers = item.tracks && row.spec.flags.has(Flags::READONLY);
         let done = match handler(&mut ctx, &mut args, &mut reply) {
             Ok(outcome) => {
                 let elements = reply.elements();
@@ -438,6 +442,7 @@ impl Env<'_> {
             Err(error) => {
                 out.truncate(before);
                 answer_error(item, &error, out, figures);
+                remembers &= error.tells_of_value();
                 if item.dest.is_first() {
                     self.meter.failed(item.row);
                 }
@@ -446,6 +451,9 @@ impl Env<'_> {
         };
         if self.meter.is_single() {
             self.meter.end_call(item.client, || Words::of(data, words));
+        }
+        if remembers {
+            ctx.remember_reads(row.spec, data, words);
         }
         done
     }

@@ -2,7 +2,7 @@
 
 use super::super::connection::{Connection, Life};
 use super::super::mail::{Dest, Mail};
-use super::super::pubsub::{Awaiting, Kind, TopicId};
+use super::super::pubsub::{Awaited, Awaiting, Kind, TopicId};
 use super::route::Request;
 use super::{ConnId, Worker};
 use kv_core::command::{Join, Row, Spread};
@@ -29,6 +29,7 @@ impl Words {
             Kind::Channel => Words { begins: b"subscribe", ends: b"unsubscribe", message: b"message" },
             Kind::Shard => Words { begins: b"ssubscribe", ends: b"sunsubscribe", message: b"smessage" },
             Kind::Pattern => Words { begins: b"psubscribe", ends: b"punsubscribe", message: b"pmessage" },
+            Kind::Prefix => panic!("nobody subscribes to prefixes"),
         }
     }
 }
@@ -165,9 +166,12 @@ impl Worker {
     /// Other workers have noted what this one is interested in.
     pub(super) fn interest_is_noted(&mut self, by: usize, number: u64) {
         self.hub.confirmed(by, number);
-        while let Some(Awaiting { conn, dest, topics, .. }) = self.hub.next_noted() {
+        while let Some(Awaiting { conn, dest, what, .. }) = self.hub.next_noted() {
             let mut out = Vec::new();
-            self.begin_subscriptions(conn, &topics, &mut out);
+            match what {
+                Awaited::Subscriptions(topics) => self.begin_subscriptions(conn, &topics, &mut out),
+                Awaited::Prefixes => Reply::new(&mut out, Proto::Resp2).ok(),
+            }
             self.take_reply(dest, &out, 0);
         }
     }

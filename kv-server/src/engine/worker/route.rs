@@ -360,6 +360,8 @@ impl Worker {
                         stopped = Some(i);
                         // It will ask again whether it is to be answered.
                         self.connection(conn).session.reply_mode = mode;
+                    } else if self.connection(conn).session.is_caching() {
+                        self.caching_is_used(request);
                     }
                 }
                 i += 1;
@@ -370,6 +372,7 @@ impl Worker {
         }
         self.meter.end();
         self.tell_notices();
+        self.tell_news();
         self.requests = requests;
         self.requests.clear();
         self.words = words;
@@ -542,6 +545,16 @@ impl Worker {
         true
     }
 
+    /// Behind a command for which CLIENT CACHING may have been said: it is about one command, or one transaction.
+    #[cold]
+    fn caching_is_used(&mut self, request: &Request) {
+        let is_refused = matches!(request.plan, Plan::Refuse(_));
+        let keeps = !is_refused && self.table.row(request.row).spec.flags.has(Flags::KEEPS_CACHING);
+        if !keeps && self.connection(request.conn).transaction.queued.is_none() {
+            self.end_caching(request.conn);
+        }
+    }
+
     /// Whether an earlier request of the connection is not settled, so that what follows it must not run in place.
     #[inline]
     pub(super) fn follows(&mut self, conn: ConnId) -> bool {
@@ -583,6 +596,7 @@ impl Worker {
         let before = out.len();
         let mut reply = Reply::new(out, c.session.proto);
         self.meter.call(request.row, true);
+        let mut remembers = c.session.tracks() && row.spec.flags.has(Flags::READONLY);
         match handler(&mut ctx, &mut args, &mut reply) {
             Ok(outcome) => debug_assert!(outcome == Outcome::Done, "walks are cut only where they may go on"),
             Err(error) => {
@@ -591,10 +605,14 @@ impl Worker {
                 Reply::new(out, c.session.proto).error(&text);
                 self.figures.count_error(text.as_bytes());
                 self.meter.failed(request.row);
+                remembers &= error.tells_of_value();
             }
         }
         if self.meter.is_single() {
             self.meter.end_call(c.session.id, || Words::of(data, words));
+        }
+        if remembers {
+            ctx.remember_reads(row.spec, data, words);
         }
         if mute {
             out.truncate(before);
@@ -612,6 +630,7 @@ impl Worker {
             self.check_output_limit(request.conn);
         }
         self.serve_ready();
+        self.tell_stale();
     }
 
     /// A command of the session or the server, on this worker, now.
@@ -824,6 +843,7 @@ impl Connection {
             db: self.session.db as u16,
             proto: self.session.proto,
             no_touch: self.session.no_touch,
+            tracks: self.session.tracks(),
             key_at,
             client: self.session.id,
             ..Item::new(row, dest)

@@ -226,6 +226,7 @@ impl Worker {
     /// changes that, and taking it back.
     fn rehearse(&mut self, conn: ConnId, unit: &mut Unit) {
         let before = self.connection(conn).session.clone();
+        self.is_rehearsing = true;
         for i in 0..unit.len() {
             let item = unit.work.items[i];
             if self.table.row(item.row).spec.flags.has(Flags::SETS_SESSION) {
@@ -233,11 +234,12 @@ impl Worker {
                 self.run_host_of_unit(conn, unit, i, &mut Vec::new());
             } else {
                 let s = &self.connection(conn).session;
-                let (db, proto, no_touch) = (s.db as u16, s.proto, s.no_touch);
+                let (db, proto, no_touch, tracks) = (s.db as u16, s.proto, s.no_touch, s.tracks());
                 let item = &mut unit.work.items[i];
-                (item.db, item.proto, item.no_touch) = (db, proto, no_touch);
+                (item.db, item.proto, item.no_touch, item.tracks) = (db, proto, no_touch, tracks);
             }
         }
+        self.is_rehearsing = false;
         self.connection(conn).session = before;
     }
 
@@ -251,7 +253,9 @@ impl Worker {
         if unit.has_host {
             env.run_unit(Stores::One(shard), self.table, client, &mut unit, &mut self.figures);
             self.serve_ready();
-            return self.end_unit_here(conn, unit);
+            // Its place in line comes before news of what it wrote.
+            self.end_unit_here(conn, unit);
+            return self.tell_stale();
         }
         let direct = c.tickets.is_empty();
         let out = if direct {
@@ -278,6 +282,7 @@ impl Worker {
             self.check_output_limit(conn);
         }
         self.serve_ready();
+        self.tell_stale();
     }
 
     /// The rest of a unit whose commands of the store have run here, or that has none.
@@ -384,6 +389,9 @@ impl Worker {
             if i == execution.unit.len() {
                 c.transaction.executing = None;
                 c.awaits_walk = false;
+                if let Some(tracking) = &mut c.session.tracking {
+                    tracking.is_caching = false;
+                }
                 c.tickets.serve_owned(execution.ticket, execution.out, &mut c.output);
                 self.recycle(execution.unit);
                 return self.served(conn);

@@ -138,6 +138,9 @@ impl Env<'_> {
         if self.meter.is_single() {
             self.meter.end_call(item.client, || Words::of(data, words));
         }
+        if item.tracks && row.spec.flags.has(Flags::READONLY) {
+            ctx.remember_reads(row.spec, data, words);
+        }
         if matches!(result, Ok(Outcome::Wait)) {
             let is_taken = waiting.claim.is_some_and(Claim::is_taken);
             return (!is_taken).then(|| Err(std::mem::take(&mut ctx.wish)));
