@@ -28,8 +28,9 @@
 //! held the lock. Any MGET then stands wholly before or wholly behind it.
 //!
 //! With this every command is strictly serializable and a pipeline keeps its order for whoever watches, except for the
-//! walks (KEYS, SCAN, RANDOMKEY, INFO, CLIENT LIST), which see each shard in its turn, and for who waits for keys on several
-//! shards (BLPOP): of commands that make such keys while others of them are under way, any may serve it.
+//! walks (KEYS, SCAN, RANDOMKEY, INFO, CLIENT LIST), which see each shard in its turn, for CLIENT UNBLOCK, which sees who waits
+//! when it is run, and for who waits for keys on several shards (BLPOP): of commands that make such keys while others of them
+//! are under way, any may serve it.
 
 pub mod admission;
 pub mod connection;

@@ -8,8 +8,8 @@
 //! too: by all that was answered, or by everything up to some moment. One that was refused has not happened, although what
 //! stood behind it in its pipeline may have; the crash may have come before the refusal had left the server.
 //!
-//! A command that waits takes two places in the line: where it finds nothing, which is not behind the moment at which it was seen
-//! to wait, and where it is served by another, or gives up, which is not before its time was over or its client was gone.
+//! A command that waits takes two places in the line: where it finds nothing, which is before that of any that was asked for after
+//! it was seen to wait, and where it is served by another, or gives up, which is not before its time was over or its client was gone.
 //!
 //! The search tries the commands that may come next, remembers which sets of commands have failed in which state, and
 //! takes a command that only reads at once: whatever follows, it is as good there as later.
@@ -62,8 +62,6 @@ impl Operation {
     fn latest(&self, waits: bool) -> u64 {
         match (self.command.may_wait(), waits) {
             (Some(_), true) => self.end.min(self.gone),
-            (Some(_), false) if self.is_answered() => self.end.min(self.waited),
-            // What a crash may have undone has no last place, although it was seen to wait.
             _ => self.end,
         }
     }
@@ -172,6 +170,14 @@ impl Search<'_> {
         for i in next.filter(|&i| !waits(i)) {
             let operation = &self.operations[i];
             let is_answered = operation.is_answered();
+            // First come, first served. (But what a crash may have undone has no place, although it was seen to wait.)
+            let came_before = |j: usize| {
+                let other = &self.operations[j];
+                other.waited <= operation.begin && other.is_answered() && !waits(j)
+            };
+            if operation.command.may_wait().is_some() && left().any(|j| j != i && came_before(j)) {
+                continue;
+            }
             // What its client was gone before has found it waiting, or not at all.
             if operation.command.may_wait().is_some() && latest.is_some_and(|latest| latest >= operation.gone) {
                 continue;

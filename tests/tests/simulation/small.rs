@@ -108,7 +108,8 @@ impl Run {
                 left -= 1;
                 let number = world.peers[clients[session].peer].number;
                 let unblock = Command::Unblock { session, number, error: random.one_in(2) };
-                clients[random.index(sessions)].script.push_back(vec![unblock]);
+                // By one that goes on when it is answered: it sees who waits when it is run, also who was asked to do so later.
+                clients[1 + random.index(sessions - 1)].script.push_back(vec![unblock]);
             }
         }
         let history = History { names, operations: Vec::new() };
