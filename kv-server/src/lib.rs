@@ -5,3 +5,4 @@
 pub mod config;
 pub mod engine;
 pub mod io;
+pub mod lua;

@@ -17,6 +17,17 @@ pub enum Handler {
     Container,
     /// The commands that the session has put in line, as one.
     Transaction,
+    /// A script, whose commands run on the shards of the keys that the request declares.
+    Script(ScriptRow),
+}
+
+/// What is told of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptRow {
+    /// Word 1 is its code; else its SHA-1.
+    pub by_code: bool,
+    /// It may not write.
+    pub readonly: bool,
 }
 
 /// How many words a request has, the command's name included (for a subcommand: the container's name, too).
@@ -75,7 +86,8 @@ impl Flags {
     pub const NO_ASYNC_LOADING: Flags = Flags(1 << 18);
     /// Access categories that do not follow from the group and the other flags.
     pub const DANGEROUS: Flags = Flags(1 << 19);
-    /// CLIENT PAUSE WRITE holds it back although it is no WRITE.
+    /// Has effects beyond its reply, so that CLIENT PAUSE WRITE holds it back and read-only scripts may not call it, although it is
+    /// no WRITE.
     pub const PAUSED_AS_WRITE: Flags = Flags(1 << 20);
     /// Does not change a key's access data (OBJECT, TYPE, TTL ...).
     pub const NO_TOUCH: Flags = Flags(1 << 21);
@@ -92,6 +104,8 @@ impl Flags {
     pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 23);
     /// Its answers are pushes, which CLIENT REPLY does not switch off.
     pub const PUSHES: Flags = Flags(1 << 24);
+    /// Writes more than its keys in the session's database.
+    pub const WRITES_ELSEWHERE: Flags = Flags(1 << 30);
     /// Never held back by CLIENT PAUSE ALL.
     pub const NEVER_PAUSED: Flags = Flags(1 << 22);
 

@@ -43,7 +43,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         copy,
         Arity::AtLeast(3),
         &[KeySpec::one(1, &["RO", "access"]), KeySpec::one(2, &["OW", "update"])],
-        Flags::WRITE.and(Flags::DENYOOM),
+        Flags::WRITE.and(Flags::DENYOOM).and(Flags::WRITES_ELSEWHERE),
     )
     .syntax("source destination [DB destination-db] [REPLACE]")
     .summary("Copies the value and expiry of a key to another key.")
@@ -84,7 +84,7 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Lists all keys that match a pattern; others are served while it walks.")
         .since("1.0.0")
         .complexity("O(n) in the number of keys of the database"),
-    generic("MOVE", r#move, Arity::Exactly(3), CHANGE, WRITE_FAST)
+    generic("MOVE", r#move, Arity::Exactly(3), CHANGE, WRITE_FAST.and(Flags::WRITES_ELSEWHERE))
         .log(LogAs::Words)
         .syntax("key db")
         .summary("Moves a key to another database.")

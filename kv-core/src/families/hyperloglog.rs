@@ -18,13 +18,16 @@ const fn hyperloglog(name: &'static str, handler: StoreFn, keys: &'static [KeySp
     row(name, Handler::Store(handler), Arity::AtLeast(2), keys, flags).group(Group::Hyperloglog).since("2.8.9")
 }
 
+/// Redis keeps the number that it finds, in the key and its replicas.
+const COUNT: Flags = Flags::READONLY.and(Flags::PAUSED_AS_WRITE);
+
 pub(crate) const ROWS: &[CommandSpec] = &[
     hyperloglog("PFADD", pfadd, INSERT, GROW.and(Flags::FAST))
         .log(LogAs::Words)
         .syntax("key [element [element ...]]")
         .summary("Counts elements in a HyperLogLog; tells whether it changed.")
         .complexity("O(1) an element"),
-    hyperloglog("PFCOUNT", pfcount, &[KeySpec::range(1, -1, 1, &["RW", "access"])], Flags::READONLY)
+    hyperloglog("PFCOUNT", pfcount, &[KeySpec::range(1, -1, 1, &["RW", "access"])], COUNT)
         .syntax("key [key ...]")
         .summary("Estimates how many different elements one or several HyperLogLogs have seen.")
         .complexity("O(1) for one key, from then on a cached number; O(n) for n keys, with a large constant"),

@@ -18,6 +18,7 @@ pub mod list;
 pub mod pubsub;
 mod row_words;
 mod scan;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod sort;
@@ -46,6 +47,7 @@ pub const ALL: &[&[CommandSpec]] = &[
     connection::ROWS,
     server::ROWS,
     transactions::ROWS,
+    scripting::ROWS,
 ];
 
 /// How often HRANDFIELD, SRANDMEMBER and ZRANDMEMBER draw at most for a negative count.

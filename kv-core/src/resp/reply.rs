@@ -63,6 +63,11 @@ impl<'a> Reply<'a> {
         self.one_line(b'+', text.as_bytes());
     }
 
+    /// A status that is not ours: line ends become spaces.
+    pub fn simple_bytes(&mut self, text: &[u8]) {
+        self.quoted_line(b'+', text);
+    }
+
     /// `text` begins with the error's code (`ERR`, `WRONGTYPE`). It may quote a client: line ends become spaces.
     pub fn error(&mut self, text: &str) {
         self.error_bytes(text.as_bytes());
@@ -70,8 +75,12 @@ impl<'a> Reply<'a> {
 
     /// Like `error`, where what is quoted need not be UTF-8.
     pub fn error_bytes(&mut self, text: &[u8]) {
+        self.quoted_line(b'-', text);
+    }
+
+    fn quoted_line(&mut self, marker: u8, text: &[u8]) {
         self.out.reserve(text.len() + 3);
-        self.out.push(b'-');
+        self.out.push(marker);
         self.out.extend(text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
         self.out.extend_from_slice(b"\r\n");
     }

@@ -32,6 +32,13 @@ pub struct ShardLog {
     moment: UnixMs,
 }
 
+/// A place in the log of a shard.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct LogMark {
+    len: usize,
+    moment: UnixMs,
+}
+
 impl ShardLog {
     /// Whether nothing was added since the last `take`.
     #[inline]
@@ -51,6 +58,17 @@ impl ShardLog {
             self.expected = self.len().min(ROOM_MAX);
         }
         std::mem::take(&mut self.bytes)
+    }
+
+    /// How far it has come.
+    pub fn mark(&self) -> LogMark {
+        LogMark { len: self.bytes.len(), moment: self.moment }
+    }
+
+    /// Forgets what was added since; nothing must have been taken since.
+    pub fn back_to(&mut self, mark: LogMark) {
+        self.bytes.truncate(mark.len);
+        self.moment = mark.moment;
     }
 
     /// The moment of the last record, of whatever section; 0 before the first. Nothing may be done before it.

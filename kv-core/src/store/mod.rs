@@ -20,6 +20,7 @@ mod shard;
 mod snapshot;
 mod timer;
 mod tracking;
+mod undo;
 mod waits;
 mod watch;
 
@@ -29,11 +30,12 @@ use entry::Entry;
 pub use entry::{EntryMut, EntryRef, Form, LoneEntry, Object, Value};
 pub use event::Event;
 pub use key::{Key, KeyHasher, place_of};
-pub use log::ShardLog;
+pub use log::{LogMark, ShardLog};
 pub use notices::{Classes, Notice, Notices};
 pub use shard::{Garbage, Shard, ShardStats};
 pub use snapshot::{Frozen, Piece};
 pub use tracking::{Readers, Stale, Tracking, Written};
+pub use undo::Undo;
 pub use waits::{Claim, Kind, Lines, Waiter, Waits};
 pub use watch::Watches;
 

@@ -172,6 +172,28 @@ impl Shard {
         self.notices = notices;
     }
 
+    /// Where what was noted so far ends.
+    pub(super) fn mark_notices(&mut self) -> usize {
+        if self.notices.are_wanted() {
+            let mut notices = self.lend_notices();
+            self.gather(&mut notices);
+            self.notices = notices;
+        }
+        self.notices.list.len()
+    }
+
+    /// Forgets what was noted since, as it has not happened, but for what time itself has done.
+    pub(super) fn forget_notices(&mut self, mark: usize) {
+        if self.notices.are_wanted() {
+            let mut notices = self.lend_notices();
+            self.gather(&mut notices);
+            let is_of_time = |notice: &Notice| matches!(notice.event, Event::Expired | Event::HExpired);
+            let mut at = 0..;
+            notices.list.retain(|notice| at.next() < Some(mark) || is_of_time(notice));
+            self.notices = notices;
+        }
+    }
+
     /// All that was noted, in order.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         let mut notices = self.lend_notices();

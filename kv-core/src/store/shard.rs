@@ -84,6 +84,11 @@ impl Shard {
         }
     }
 
+    /// An empty one, to stand in the place of this one while it is somewhere else.
+    pub fn stand_in(&self) -> Shard {
+        Shard::new(self.index, 0, Arc::clone(&self.hasher), 1)
+    }
+
     /// A client watches a key from now on.
     pub fn watch(&mut self, client: u64, db: usize, key: Key<'_>, now: UnixMs) {
         let entry = self.dbs[db].peek(key, now);

@@ -20,7 +20,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub struct Watches {
     keys: Map<Vec<Watch>>,
     clients: Map<Watcher>,
+    /// Writes that nobody is told of before it is certain that they stay.
+    held_back: Option<Vec<Write>>,
 }
+
+/// A database, and a key with its hash.
+type Write = (usize, u64, Box<[u8]>);
 
 /// By numbers that are spread already: hashes of keys; clients are counted, so that they are spread in the way of hashes.
 pub(super) type Map<V> = HashMap<u64, V, BuildHasherDefault<Spread>>;
@@ -109,14 +114,31 @@ impl Watches {
     /// A key was written.
     #[cold]
     pub fn touch(&mut self, db: usize, key: Key<'_>) {
+        if let Some(held_back) = &mut self.held_back {
+            return held_back.push((db, key.hash, key.bytes.into()));
+        }
         let Some(list) = self.keys.get(&key.hash) else { return };
         let clients: Vec<u64> = list.iter().filter(|w| w.db == db && *w.key == *key.bytes).map(|w| w.client).collect();
         self.touch_clients(&clients);
     }
 
+    /// Tells nobody of writes for now.
+    pub fn hold_back(&mut self) {
+        self.held_back = Some(Vec::new());
+    }
+
+    /// Tells of those since `hold_back`, if they have stayed (`tells`), and of later ones at once.
+    pub fn end_holding_back(&mut self, tells: bool) {
+        let held_back = self.held_back.take().filter(|_| tells);
+        for (db, hash, key) in held_back.into_iter().flatten() {
+            self.touch(db, Key { bytes: &key, hash });
+        }
+    }
+
     /// A database is about to be emptied, or to be replaced by another: that touches the keys that are in either.
     #[cold]
     pub fn replace(&mut self, db: usize, by: Option<(&Db, UnixMs)>) {
+        debug_assert!(self.held_back.is_none(), "what is done to a whole database cannot be taken back");
         let is_touched = |hash: u64, w: &Watch| {
             w.db == db && (w.exists || by.is_some_and(|(by, now)| by.peek(Key { bytes: &w.key, hash }, now).is_some()))
         };

@@ -96,6 +96,8 @@ pub struct Config {
     /// Milliseconds; 0 is never.
     pub latency_monitor_threshold: u64,
     pub loglevel: LogLevel,
+    pub busy_reply_threshold: u64,
+    pub script_strict_keys: bool,
     /// None is standard output.
     pub logfile: Option<PathBuf>,
 }
@@ -139,6 +141,8 @@ impl Default for Config {
             latency_tracking_info_percentiles: ["50", "99", "99.9"].map(String::from).to_vec(),
             latency_monitor_threshold: 0,
             loglevel: LogLevel::Notice,
+            busy_reply_threshold: 5000,
+            script_strict_keys: false,
             logfile: None,
         }
     }

@@ -31,18 +31,20 @@ pub enum Section {
     Clients,
     Protocol,
     Keyspace,
+    Scripts,
     Persistence,
     Monitoring,
     Process,
 }
 
 impl Section {
-    pub const ALL: [Section; 8] = [
+    pub const ALL: [Section; 9] = [
         Section::Network,
         Section::Security,
         Section::Clients,
         Section::Protocol,
         Section::Keyspace,
+        Section::Scripts,
         Section::Persistence,
         Section::Monitoring,
         Section::Process,
@@ -55,6 +57,7 @@ impl Section {
             Section::Clients => "Clients",
             Section::Protocol => "Protocol",
             Section::Keyspace => "Keyspace and memory",
+            Section::Scripts => "Scripts",
             Section::Persistence => "Persistence",
             Section::Monitoring => "Monitoring",
             Section::Process => "Process and log",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use kv_core::store::Classes;
 
 use super::row::Change::{AtRunTime, AtStart};
-use super::row::Section::{Clients, Keyspace, Monitoring, Network, Persistence, Process, Protocol, Security};
+use super::row::Section::{Clients, Keyspace, Monitoring, Network, Persistence, Process, Protocol, Scripts, Security};
 use super::row::{Kind, Row, int, memory, only, row, text, words, yes_no};
 use super::{Config, Fsync, LogLevel, SavePoints, Secret};
 
@@ -107,6 +107,13 @@ pub const ROWS: &[Row] = &[
 
     row(Keyspace, "tracking-table-max-keys", int(0, i64::MAX as u64, |c| c.tracking_table_max_keys, |c, v| c.tracking_table_max_keys = v), AtRunTime,
         "Most keys for which it is remembered who has read them (CLIENT TRACKING), each shard its part; 0 is no limit."),
+
+    row(Scripts, "busy-reply-threshold", int(0, i64::MAX as u64, |c| c.busy_reply_threshold, |c, v| c.busy_reply_threshold = v), AtRunTime,
+        "Milliseconds after which a script that takes long lets the server answer BUSY to what needs the data, and can be ended with \
+         SCRIPT KILL; 0 is never.").formerly("lua-time-limit"),
+    row(Scripts, "script-strict-keys", yes_no(|c| c.script_strict_keys, |c, v| c.script_strict_keys = v), AtRunTime,
+        "Refuse a script a key that it did not declare. Without this, a script that touches keys of other shards than those it \
+         declared is run again on all of them. An option of kv."),
 
     row(Persistence, "dir", text(|c| show_path(Some(&c.dir)), set_dir), AtStart,
         "Folder of the data.")

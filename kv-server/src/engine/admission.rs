@@ -11,11 +11,13 @@ pub struct Circumstances<'a> {
     pub status: &'a Status,
     /// The data is not loaded yet.
     pub is_loading: bool,
+    /// A script keeps the shards for too long.
+    pub is_busy: bool,
 }
 
 type Check = fn(Flags, &Circumstances<'_>) -> Option<CommandError>;
 
-const CHECKS: &[Check] = &[not_authenticated, not_while_subscribed, not_loaded, not_kept];
+const CHECKS: &[Check] = &[not_authenticated, not_while_subscribed, not_loaded, not_busy, not_kept];
 
 fn not_authenticated(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
     (!now.session.authenticated && !flags.has(Flags::NO_AUTH))
@@ -39,6 +41,13 @@ fn not_loaded(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
         .then(|| CommandError::Coded("LOADING Redis is loading the dataset in memory".into()))
 }
 
+fn not_busy(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
+    (now.is_busy && !flags.has(Flags::ALLOW_BUSY)).then(|| {
+        let text = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+        CommandError::Coded(text.into())
+    })
+}
+
 /// Writes that could not be kept: the disk is in trouble.
 fn not_kept(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
     (now.status.refuses_writes() && flags.has(Flags::WRITE)).then(|| CommandError::Coded(now.status.refusal().into()))
@@ -49,7 +58,7 @@ fn not_kept(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
 pub fn refusal(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
     // Nothing stands in the way of most commands, whatever they are.
     let Session { authenticated, is_subscribed, .. } = now.session;
-    if *authenticated && !is_subscribed && !now.is_loading && !now.status.refuses_writes() {
+    if *authenticated && !is_subscribed && !now.is_loading && !now.is_busy && !now.status.refuses_writes() {
         return None;
     }
     first_refusal(flags, now)

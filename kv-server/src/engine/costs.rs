@@ -145,12 +145,37 @@ fn is_quick(row: &command::Row) -> bool {
     row.spec.flags.has(Flags::FAST) || row.spec.complexity == "O(1)"
 }
 
+/// What a meter is told of the options.
+#[derive(Clone, Copy, Debug)]
+pub struct Metering {
+    /// What is taken for slow; none if nothing is.
+    slow_ns: Option<u64>,
+    /// What is an event; none if nothing is.
+    event_ns: Option<u64>,
+    /// Every call is timed by itself.
+    is_exact: bool,
+    keeps_spread: bool,
+}
+
+impl Metering {
+    fn of(config: &Config) -> Metering {
+        let slower_than = config.slowlog_log_slower_than;
+        let threshold_ms = config.latency_monitor_threshold;
+        Metering {
+            slow_ns: u64::try_from(slower_than).ok().map(|us| us * 1000),
+            event_ns: (threshold_ms > 0).then_some(threshold_ms * 1_000_000),
+            is_exact: (0..EXACT_BELOW_US).contains(&slower_than),
+            keeps_spread: config.latency_tracking,
+        }
+    }
+}
+
 /// Takes the time of the calls of one worker. It is reached through a shared reference by whoever runs a command, and by one at a time.
 pub struct Meter {
     net: Arc<Net>,
     system: Arc<dyn System>,
     table: &'static Table,
-    worker: usize,
+    worker: Cell<usize>,
     /// The row that goes on with the run under way; `NO_ROW` if none does.
     same: Cell<RowId>,
     /// Of the run under way: its row, its calls, how many of these count as calls, when it began.
@@ -166,13 +191,7 @@ pub struct Meter {
     from: Cell<(usize, u64)>,
     /// The moment of the turn.
     now_ms: Cell<UnixMs>,
-    /// What is taken for slow; none if nothing is.
-    slow_ns: Cell<Option<u64>>,
-    /// What is an event; none if nothing is.
-    event_ns: Cell<Option<u64>>,
-    /// Every call is timed by itself.
-    is_exact: Cell<bool>,
-    keeps_spread: Cell<bool>,
+    metering: Cell<Metering>,
     slow: RefCell<VecDeque<SlowCall>>,
 }
 
@@ -182,7 +201,7 @@ impl Meter {
             net,
             system,
             table: kv_core::command::table(),
-            worker,
+            worker: Cell::new(worker),
             same: Cell::new(NO_ROW),
             row: Cell::new(NO_ROW),
             calls: Cell::new(0),
@@ -192,21 +211,41 @@ impl Meter {
             is_single: Cell::new(false),
             from: Cell::new((worker, 0)),
             now_ms: Cell::new(0),
-            slow_ns: Cell::new(None),
-            event_ns: Cell::new(None),
-            is_exact: Cell::new(false),
-            keeps_spread: Cell::new(true),
+            metering: Cell::new(Metering { slow_ns: None, event_ns: None, is_exact: false, keeps_spread: true }),
             slow: RefCell::default(),
         }
     }
 
     pub fn options_changed(&self, config: &Config) {
-        let slower_than = config.slowlog_log_slower_than;
-        self.slow_ns.set(u64::try_from(slower_than).ok().map(|us| us * 1000));
-        let threshold_ms = config.latency_monitor_threshold;
-        self.event_ns.set((threshold_ms > 0).then_some(threshold_ms * 1_000_000));
-        self.is_exact.set((0..EXACT_BELOW_US).contains(&slower_than));
-        self.keeps_spread.set(config.latency_tracking);
+        self.metering.set(Metering::of(config));
+    }
+
+    pub fn metering(&self) -> Metering {
+        self.metering.get()
+    }
+
+    pub fn set_metering(&self, metering: Metering) {
+        self.metering.set(metering);
+    }
+
+    /// One for the commands that a call of this one calls itself, on the same thread.
+    pub fn inner(&self) -> Meter {
+        Meter::new(self.net.clone(), self.system.clone(), self.worker.get())
+    }
+
+    /// A call of `outer` begins to call others.
+    pub fn begin_within(&self, outer: &Meter) {
+        self.worker.set(outer.worker.get());
+        self.metering.set(outer.metering.get());
+        self.now_ms.set(outer.now_ms.get());
+        let (from, came_ns) = outer.from.get();
+        self.begin(from, came_ns);
+    }
+
+    /// It calls no more.
+    pub fn end_within(&self, outer: &Meter) {
+        self.end();
+        outer.slow.borrow_mut().append(&mut self.slow.borrow_mut());
     }
 
     pub fn set_time(&self, now: UnixMs) {
@@ -244,7 +283,7 @@ impl Meter {
     fn begin_run(&self, row: RowId, counts: bool) {
         let now = self.ended_ns.take().unwrap_or_else(|| self.now_ns());
         self.end_run(now);
-        let is_single = self.is_exact.get() || !is_quick(self.table.row(row));
+        let is_single = self.metering.get().is_exact || !is_quick(self.table.row(row));
         self.same.set(if is_single { NO_ROW } else { row });
         self.row.set(row);
         self.calls.set(1);
@@ -253,9 +292,14 @@ impl Meter {
         self.begun_ns.set(now);
     }
 
+    /// A call was refused before it began.
+    pub fn rejected(&self, row: RowId) {
+        self.net.costs(self.worker.get()).rejected(row);
+    }
+
     /// The call at hand ended with an error.
     pub fn failed(&self, row: RowId) {
-        self.net.costs(self.worker).failed(row);
+        self.net.costs(self.worker.get()).failed(row);
     }
 
     /// Whether the call at hand, which is over, has to be ended with `end_call`.
@@ -269,15 +313,22 @@ impl Meter {
         let now = self.now_ns();
         let ns = now.saturating_sub(self.begun_ns.get());
         let row = self.row.get();
-        if self.slow_ns.get().is_some_and(|slow| ns >= slow) && !self.table.row(row).spec.flags.has(Flags::SKIP_SLOWLOG)
+        if self.metering.get().slow_ns.is_some_and(|slow| ns >= slow)
+            && !self.table.row(row).spec.flags.has(Flags::SKIP_SLOWLOG)
         {
             let (from, came_ns) = self.from.get();
             let wait_us = self.begun_ns.get().saturating_sub(came_ns) / 1000;
-            let call = SlowCall { client, from, shard: self.worker, us: ns / 1000, wait_us, words: words() };
+            let call = SlowCall { client, from, shard: self.worker.get(), us: ns / 1000, wait_us, words: words() };
             self.slow.borrow_mut().push_back(call);
         }
         self.end_run(now);
         self.ended_ns.set(Some(now));
+    }
+
+    /// The call at hand has come to nothing, and begins anew somewhere else: its time counts, the call does not.
+    pub fn begins_anew(&self) {
+        self.counted.set(0);
+        self.end();
     }
 
     /// Nothing more is run for now.
@@ -292,8 +343,8 @@ impl Meter {
         if self.calls.get() > 0 {
             let ns = now.saturating_sub(self.begun_ns.get());
             let (row, counted) = (self.row.get(), self.counted.get().into());
-            self.net.costs(self.worker).ran(row, counted, ns, self.keeps_spread.get());
-            if self.event_ns.get().is_some_and(|event| ns >= event) {
+            self.net.costs(self.worker.get()).ran(row, counted, ns, self.metering.get().keeps_spread);
+            if self.metering.get().event_ns.is_some_and(|event| ns >= event) {
                 self.event(if is_quick(self.table.row(row)) { Kind::FastCommand } else { Kind::Command }, ns);
             }
             self.calls.set(0);
@@ -304,7 +355,7 @@ impl Meter {
 
     /// Runs something that is no command, and notes if it took long.
     pub fn watched<T>(&self, kind: Kind, run: impl FnOnce() -> T) -> T {
-        let Some(event_ns) = self.event_ns.get() else { return run() };
+        let Some(event_ns) = self.metering.get().event_ns else { return run() };
         let begun = self.now_ns();
         let result = run();
         let ns = self.now_ns().saturating_sub(begun);

@@ -7,6 +7,7 @@ use super::costs::SlowCall;
 use super::durability::{LoadedShard, Marker};
 use super::pubsub::Interest;
 use super::rendezvous::Rendezvous;
+use super::script::{Attempt, Outcome};
 use super::tracking::TrackingMail;
 use super::transaction::Unit;
 use kv_core::command::RowId;
@@ -35,6 +36,8 @@ pub enum Mail {
     Tracking(Box<TrackingMail>),
     /// A call of one of this worker's clients took too long.
     Slow(Box<SlowCall>),
+    /// What shards came together for at this worker's wish has been done, not by a worker.
+    Alone(Box<Outcome>),
     /// To worker 0: a marker to publish.
     Mark(Marker),
     /// This worker's shard, with all that was kept: the start is over.
@@ -181,6 +184,8 @@ pub struct Item {
     pub unit: u32,
     /// Of one that may wait: its place in `waits`; else [`NO_WAIT`].
     pub wait: u32,
+    /// Of a script.
+    pub attempt: Attempt,
     pub row: RowId,
     pub db: u16,
     pub proto: Proto,
@@ -215,6 +220,7 @@ impl Item {
         Item {
             unit: NO_UNIT,
             wait: NO_WAIT,
+            attempt: Attempt::Declared,
             row,
             db: 0,
             proto: Proto::Resp2,
@@ -267,7 +273,11 @@ pub enum Dest {
     Element {
         conn: u32,
     },
-    /// It was no client that asked.
+    /// Another worker, which waits for it: its number in `Worker::relays`.
+    Relay {
+        relay: u32,
+    },
+    /// It was no client that asked, or a script, which has its answer.
     Nobody,
 }
 
@@ -275,7 +285,7 @@ impl Dest {
     /// Whether it is the answer to a request, or the first part of one.
     #[inline]
     pub fn is_first(&self) -> bool {
-        !matches!(self, Dest::Join { part: 1.., .. })
+        !matches!(self, Dest::Join { part: 1.., .. } | Dest::Nobody)
     }
 }
 

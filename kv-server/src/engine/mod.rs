@@ -42,6 +42,7 @@ pub mod mail;
 pub mod net;
 pub mod pubsub;
 pub mod rendezvous;
+pub mod script;
 pub mod session;
 pub mod signals;
 pub mod stats;

@@ -6,6 +6,8 @@
 
 use super::costs::{Cost, Costs, Events, Histogram, SlowLog};
 use super::mail::Mail;
+use super::pubsub::{Audience, Kind};
+use super::script::Scripts;
 use super::signals::{Published, Sleep, Turnstile};
 use super::stats::WorkerStats;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -49,6 +51,8 @@ pub struct Faults {
     pub serves_unlogged: bool,
     /// Give news of keys to clients in front of replies that are on their way.
     pub news_overtake: bool,
+    /// Keep what the first attempt of a script has done.
+    pub script_not_taken_back: bool,
 }
 
 impl Faults {
@@ -63,6 +67,7 @@ impl Faults {
         last_first: false,
         serves_unlogged: false,
         news_overtake: false,
+        script_not_taken_back: false,
     };
 }
 
@@ -76,6 +81,7 @@ struct Port {
     connections: AtomicUsize,
     stats: WorkerStats,
     costs: Costs,
+    audience: Audience,
 }
 
 pub struct Net {
@@ -88,7 +94,11 @@ pub struct Net {
     rejected: AtomicU64,
     slow_log: SlowLog,
     events: Events,
+    /// What was carried out by no worker.
+    costs_alone: Costs,
     faults: Faults,
+    /// What is known of scripts.
+    pub scripts: Scripts,
 }
 
 impl Net {
@@ -122,6 +132,7 @@ impl Net {
                     connections: AtomicUsize::new(0),
                     stats: WorkerStats::new(databases),
                     costs: Costs::default(),
+                    audience: Audience::default(),
                 }
             })
             .collect();
@@ -133,7 +144,9 @@ impl Net {
             rejected: AtomicU64::new(0),
             slow_log: SlowLog::default(),
             events: Events::default(),
+            costs_alone: Costs::default(),
             faults,
+            scripts: Scripts::default(),
         };
         (Arc::new(net), mailboxes)
     }
@@ -260,20 +273,34 @@ impl Net {
         &self.ports[worker].stats
     }
 
-    /// What commands have cost at a worker.
+    /// What commands have cost at a worker; behind the last one: what was carried out by none.
     pub fn costs(&self, worker: usize) -> &Costs {
-        &self.ports[worker].costs
+        self.ports.get(worker).map_or(&self.costs_alone, |p| &p.costs)
     }
 
-    /// The sum over all workers.
+    fn all_costs(&self) -> impl Iterator<Item = &Costs> {
+        (0..=self.ports.len()).map(|worker| self.costs(worker))
+    }
+
+    /// Who listens at a worker.
+    pub(super) fn audience(&self, worker: usize) -> &Audience {
+        &self.ports[worker].audience
+    }
+
+    /// How many connections, at all workers, would get a message now.
+    pub(super) fn listeners(&self, kind: Kind, hash: u64, channel: &[u8]) -> usize {
+        self.ports.iter().map(|p| p.audience.of(kind, hash, channel)).sum()
+    }
+
+    /// The sum of all.
     pub fn cost(&self, row: RowId) -> Cost {
-        self.ports.iter().map(|p| p.costs.cost(row)).fold(Cost::default(), Cost::and)
+        self.all_costs().map(|costs| costs.cost(row)).fold(Cost::default(), Cost::and)
     }
 
-    /// How long calls of a command took, at all workers.
+    /// How long calls of a command took, wherever.
     pub fn histogram(&self, row: RowId) -> Histogram {
         let mut histogram = Histogram::default();
-        self.ports.iter().for_each(|p| p.costs.add_spread(row, &mut histogram));
+        self.all_costs().for_each(|costs| costs.add_spread(row, &mut histogram));
         histogram
     }
 

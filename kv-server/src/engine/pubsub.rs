@@ -18,6 +18,12 @@
 //! messages and writes alike (`engine/mod.rs`). If only the publisher's own worker has subscribers, it is delivered on the spot. Each
 //! worker answers how many have got it: the sum is exact. A worker that was interested a moment ago answers 0.
 //!
+//! **What a script publishes** goes out with the turn of the worker that runs it, once the script is over and is not to be run anew.
+//! What would let others see what the script has done, replies and shards, leaves that worker behind it (`worker::notices`). So
+//! who sees what a script has written and publishes then is later. (In a transaction that publishes by itself, too, it is sent where that
+//! is: by the worker of the connection.) The script itself is told how many would get it at that moment
+//! ([`Audience`]).
+//!
 //! **Delivery.** A message is encoded once for each protocol; small ones are copied into the outputs, large ones shared by them. It
 //! takes its place in the line of replies (`Connection::answer`), so that it never comes before a reply that it follows.
 //!
@@ -25,7 +31,11 @@
 
 use super::mail::Dest;
 use super::worker::ConnId;
+use kv_core::command::RowId;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a subscription is to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +115,55 @@ pub struct Awaiting {
 
 /// Texts, and which workers have them.
 type Texts = BTreeMap<Box<[u8]>, Vec<u16>>;
+
+/// How many connections of a worker have subscribed to what: for scripts, which are told at once how many get what they publish.
+/// No other way leads through its mutex but SUBSCRIBE and its kin at that worker.
+#[derive(Default)]
+pub struct Audience(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    places: HashMap<u64, usize>,
+    patterns: HashMap<Box<[u8]>, usize>,
+}
+
+impl Audience {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn count(&self, topic: &Topic, by: isize) {
+        fn add<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K, by: isize) {
+            match counts.entry(key) {
+                Entry::Occupied(count) if count.get().wrapping_add_signed(by) == 0 => _ = count.remove(),
+                count => _ = count.and_modify(|count| *count = count.wrapping_add_signed(by)).or_insert(1),
+            }
+        }
+        let mut counts = self.counts();
+        match topic.kind {
+            Kind::Pattern => add(&mut counts.patterns, topic.name.clone(), by),
+            Kind::Channel | Kind::Shard => add(&mut counts.places, topic.place, by),
+            // Nobody publishes to prefixes.
+            Kind::Prefix => {}
+        }
+    }
+
+    /// How many messages a PUBLISH would be here.
+    pub fn of(&self, kind: Kind, hash: u64, channel: &[u8]) -> usize {
+        let counts = self.counts();
+        let by_name = counts.places.get(&kind.place(hash)).copied().unwrap_or(0);
+        let matching = |pattern: &[u8]| kind == Kind::Channel && kv_core::types::pattern::matches(pattern, channel);
+        by_name + counts.patterns.iter().filter(|(pattern, _)| matching(pattern)).map(|(_, count)| count).sum::<usize>()
+    }
+}
+
+/// A message of a script.
+pub struct Message {
+    /// PUBLISH or SPUBLISH.
+    pub row: RowId,
+    pub channel: Box<[u8]>,
+    pub text: Box<[u8]>,
+}
 
 /// Of what a worker knows about subscriptions.
 pub struct Hub {

@@ -7,10 +7,31 @@ use kv_core::store::Shard;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The codes that error replies begin with, for INFO's errorstats. The first also stands for any that is not here.
-pub const ERROR_CODES: [&str; 9] =
-    ["ERR", "WRONGTYPE", "NOAUTH", "WRONGPASS", "NOPROTO", "INVALIDOBJ", "LOADING", "MISCONF", "UNBLOCKED"];
+pub const ERROR_CODES: [&str; 13] = [
+    "ERR",
+    "WRONGTYPE",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPROTO",
+    "INVALIDOBJ",
+    "LOADING",
+    "MISCONF",
+    "UNBLOCKED",
+    "BUSY",
+    "NOTBUSY",
+    "NOSCRIPT",
+    "UNKILLABLE",
+];
 
 impl Figures {
+    /// Takes over the errors that another has counted, and sets it back.
+    pub(super) fn add_errors(&mut self, other: &mut Figures) {
+        if other.error_replies > 0 {
+            self.error_replies += std::mem::take(&mut other.error_replies);
+            self.errors.iter_mut().zip(&mut other.errors).for_each(|(sum, more)| *sum += std::mem::take(more));
+        }
+    }
+
     /// Counts an error reply; `text` is what follows its marker.
     #[cold]
     pub fn count_error(&mut self, text: &[u8]) {

@@ -26,6 +26,7 @@ pub struct TestSystem {
     /// How far the clock of spans goes with each look at it.
     pub look_ns: AtomicU64,
     pub ns: AtomicU64,
+    pub logged: Mutex<Vec<String>>,
 }
 
 impl System for TestSystem {
@@ -54,6 +55,9 @@ impl System for TestSystem {
     fn options_changed(&self, _: &Config) {
         *self.options_changed.lock().unwrap() += 1;
     }
+    fn log(&self, text: &str) {
+        self.logged.lock().unwrap().push(text.into());
+    }
 }
 
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -78,6 +82,8 @@ pub struct TestServer {
     pub deaf: Vec<Client>,
     /// A worker that never gets to its duties.
     pub without_duties: Option<usize>,
+    /// How many scripts have run alone.
+    pub ran_alone: usize,
 }
 
 impl TestServer {
@@ -150,6 +156,7 @@ impl TestServer {
             received: Vec::new(),
             deaf: Vec::new(),
             without_duties: None,
+            ran_alone: 0,
         }
     }
 
@@ -197,6 +204,11 @@ impl TestServer {
                 if self.turn(worker) {
                     quiet = 0;
                 }
+            }
+            while let Ok(job) = self.net.scripts.jobs().try_recv() {
+                job.run();
+                self.ran_alone += 1;
+                quiet = 0;
             }
         }
     }

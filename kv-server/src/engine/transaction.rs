@@ -10,6 +10,7 @@
 //! session decides how commands of the store run is found out before, by a rehearsal (`Flags::SETS_SESSION`).
 
 use super::mail::{Batch, Item};
+use super::pubsub::Message;
 use kv_core::command::{Flags, Join};
 use std::collections::HashSet;
 
@@ -62,7 +63,11 @@ impl ShardSet {
         only
     }
 
-    fn clear(&mut self) {
+    pub fn contains(&self, shard: usize) -> bool {
+        self.words.get(shard / 64).is_some_and(|word| word & (1 << (shard % 64)) != 0)
+    }
+
+    pub fn clear(&mut self) {
         self.words.clear();
     }
 }
@@ -109,6 +114,8 @@ pub struct Unit {
     pub touched: bool,
     /// Some of them run at the worker of the connection.
     pub has_host: bool,
+    /// What its scripts have published, each by its place, if something of it has to stand between messages of the unit itself.
+    pub said: Vec<(usize, Message)>,
     /// EXEC itself is not answered (CLIENT REPLY).
     pub mute: bool,
 }
@@ -150,6 +157,7 @@ impl Unit {
         self.places.clear();
         self.flags = Flags::NONE;
         self.shards.clear();
+        self.said.clear();
         (self.aborted, self.watched, self.touched, self.has_host, self.mute) = (false, false, false, false, false);
         keep
     }

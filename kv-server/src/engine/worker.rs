@@ -7,7 +7,8 @@ use super::host::{self, HostTable, System};
 use super::join::{Joining, Piece};
 use super::mail::{Answer, Batch, Dest, Late, Mail};
 use super::net::Net;
-use super::pubsub::Hub;
+use super::pubsub::{Hub, Message};
+use super::script::{Outcome, Scripting};
 use super::session::Session;
 use super::stats::Figures;
 use super::transaction::Unit;
@@ -17,6 +18,7 @@ use kv_core::command::{RowId, Settings, Table};
 use kv_core::resp::{Arg, Limits, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard, UnixMs};
 use kv_core::types::{self, ListNodeLimit};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -33,11 +35,13 @@ mod transact;
 mod wait;
 
 pub use duties::Rest;
+pub(super) use execute::{Env, run_gathered};
 #[cfg(feature = "faults")]
 pub use left_over::LeftOver;
 use route::{Recent, Request};
 pub use wait::Blocked;
 use wait::Served;
+pub(super) use wait::{Service, may_wait};
 
 /// A connection's place at its worker. Given anew only when nothing refers to the old owner any more.
 pub type ConnId = u32;
@@ -111,6 +115,7 @@ pub struct Worker {
     host: &'static HostTable,
     pub(super) system: Arc<dyn System>,
     pub(super) link: Link,
+    pub(super) scripting: Scripting,
     epochs: epochs::Epochs,
     /// The start is not over: the shard is an empty one.
     is_loading: bool,
@@ -169,12 +174,16 @@ pub struct Worker {
     is_rehearsing: bool,
     /// The epoch of what messages in the batch at hand may tell of.
     tells: u64,
+    /// What scripts have published, and nobody was told yet.
+    said: RefCell<Vec<Message>>,
     /// The workers that the message at hand goes to.
     targets: Vec<u16>,
     /// The message at hand as it is sent, in both protocols.
     push_forms: [Vec<u8>; 2],
     /// Connections that the message at hand has brought above their limit of output.
     over_limit: Vec<ConnId>,
+    /// Replies that other workers wait for: who, and for what.
+    relays: Vec<Option<(usize, Dest)>>,
     /// Clients that are gone, and may still watch something on the shard.
     forgotten: Vec<u64>,
     /// For each shard, the part of the command at hand that it runs.
@@ -238,8 +247,16 @@ impl Worker {
             hasher,
             table,
             host: host::table(),
-            system,
+            system: system.clone(),
             is_loading: link.status().load.is_active(),
+            scripting: Scripting {
+                net: net.clone(),
+                system: system.clone(),
+                status: link.shared_status(),
+                strict_keys: config.script_strict_keys,
+                databases: config.databases as usize,
+                log_level: config.loglevel,
+            },
             has_loaded: false,
             link,
             epochs: epochs::Epochs::after(last),
@@ -279,9 +296,11 @@ impl Worker {
             told: BTreeMap::new(),
             is_rehearsing: false,
             tells: 0,
+            said: RefCell::default(),
             targets: Vec::new(),
             push_forms: Default::default(),
             over_limit: Vec::new(),
+            relays: Vec::new(),
             forgotten: Vec::new(),
             part_of: vec![u16::MAX; shards],
             leavers: Vec::new(),
@@ -302,6 +321,11 @@ impl Worker {
         worker
     }
 
+    #[cfg(test)]
+    pub(super) fn shard_mut(&mut self) -> &mut Shard {
+        self.shard.as_mut().expect("it is at home between turns")
+    }
+
     pub fn id(&self) -> usize {
         self.id
     }
@@ -309,6 +333,8 @@ impl Worker {
     /// Takes over what depends on options.
     pub(super) fn options_changed(&mut self) {
         self.settings = settings(&self.config, &self.hasher);
+        self.scripting.strict_keys = self.config.script_strict_keys;
+        self.scripting.log_level = self.config.loglevel;
         self.limits = Limits {
             line: self.config.proto_max_line_len as usize,
             args: self.config.proto_max_args as usize,
@@ -546,6 +572,13 @@ impl Worker {
                 }
                 Mail::Tracking(mail) => self.take_tracking(*mail),
                 Mail::Slow(call) => self.log_slow(*call),
+                Mail::Alone(outcome) => {
+                    let Outcome { shards, work, said, service, slow, mut figures } = *outcome;
+                    slow.into_iter().for_each(|call| self.log_slow(call));
+                    self.figures.add_errors(&mut figures);
+                    self.said.get_mut().extend(said);
+                    self.ran_together(shards, work, service);
+                }
                 Mail::Mark(marker) => self.mark(marker),
                 Mail::Loaded(loaded) => self.take_loaded(*loaded),
             }
@@ -613,11 +646,16 @@ impl Worker {
                 }
                 Answer::Dropped => continue,
             }
+            let reply = &batch.replies[start..item.reply_end];
+            start = item.reply_end;
+            if let Dest::Relay { relay } = item.dest {
+                self.pass_on(relay, reply, batch.shows);
+                continue;
+            }
             if batch.shows > 0 {
                 self.show(item.dest, batch.shows);
             }
-            self.take_reply(item.dest, &batch.replies[start..item.reply_end], 0);
-            start = item.reply_end;
+            self.take_reply(item.dest, reply, 0);
         }
         for unit in batch.units.drain(..).flatten() {
             self.recycle(unit);
@@ -633,7 +671,7 @@ impl Worker {
         match dest {
             Dest::Ticket { conn, .. } | Dest::Element { conn } => conn,
             Dest::Join { join, .. } => self.joins[join as usize].conn,
-            Dest::Nobody => unreachable!("nobody waits for a reply"),
+            Dest::Relay { .. } | Dest::Nobody => unreachable!("not for a connection here"),
         }
     }
 
@@ -654,9 +692,13 @@ impl Worker {
     }
 
     fn take_late(&mut self, late: Late) {
+        if let Dest::Relay { relay } = late.dest {
+            // It was run anew twice, by two workers.
+            let (to, dest) = self.relays[relay as usize].take().expect("it is passed on once");
+            return self.net.send(to, Mail::Late(Box::new(Late { dest, ..late })));
+        }
         self.show(late.dest, late.shows);
         match late.dest {
-            Dest::Nobody => {}
             Dest::Ticket { conn, ticket } => {
                 let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
                 c.tickets.serve_pieces(ticket, late.reply, &mut c.output);
@@ -672,13 +714,14 @@ impl Worker {
                 let pieces: Vec<&[u8]> = late.reply.iter().map(Vec::as_slice).collect();
                 self.take_element(conn, &pieces);
             }
+            Dest::Nobody => {}
+            Dest::Relay { .. } => unreachable!("replies for others are passed on"),
         }
     }
 
     #[inline]
     fn take_reply(&mut self, dest: Dest, reply: &[u8], elements: u64) {
         match dest {
-            Dest::Nobody => {}
             Dest::Ticket { conn, ticket } => {
                 let c = self.connections[conn as usize].as_mut().expect("kept while a ticket is out");
                 if c.output.tail.capacity() == 0 {
@@ -694,7 +737,15 @@ impl Worker {
                 }
             }
             Dest::Element { conn } => self.take_element(conn, &[reply]),
+            Dest::Nobody => {}
+            Dest::Relay { .. } => unreachable!("replies for others are passed on"),
         }
+    }
+
+    /// Sends a reply on to the worker that waits for it.
+    fn pass_on(&mut self, relay: u32, reply: &[u8], shows: u64) {
+        let (to, dest) = self.relays[relay as usize].take().expect("it is passed on once");
+        self.net.send(to, Mail::Late(Box::new(Late { dest, reply: vec![reply.to_vec()], elements: 0, shows })));
     }
 
     fn finish_join(&mut self, join: u32) {
@@ -771,6 +822,7 @@ impl Worker {
 
     /// The server could not end: who asked for it is told.
     pub fn cannot_end(&mut self, error: &str) {
+        self.net.scripts.server_goes_on();
         for conn in 0..self.connections.len() as ConnId {
             let Some(c) = self.connections[conn as usize].as_mut() else { continue };
             if let Some(ticket) = c.asks_to_end.take() {

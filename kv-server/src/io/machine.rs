@@ -91,6 +91,10 @@ impl System for Machine {
     fn options_changed(&self, config: &Config) {
         self.shared.options_changed(config);
     }
+
+    fn log(&self, text: &str) {
+        log(text);
+    }
 }
 
 /// One line on standard error with nothing secret in it. A log that cannot be written, on a full disk, is no reason to stop.

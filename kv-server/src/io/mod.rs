@@ -5,6 +5,7 @@
 //! shard-0 ..      one event loop each: sockets <-> engine::Worker
 //! keeper          loads the data at the start (with threads loader-0 ..), then runs the engine's Keeper: the log, the manifest
 //! saver           runs the engine's Saver: snapshots
+//! scripts         runs scripts that take long (engine::script::Job)
 //! reclaimer       frees what would take too long on a worker: huge values, flushed databases
 //! memory          makes huge pages before they are needed
 //! ```
@@ -216,6 +217,12 @@ impl Server {
                 drop(trash);
             }
         });
+        let scripts = {
+            let jobs = shared.net.scripts.jobs();
+            thread::Builder::new().name("scripts".into()).spawn(move || {
+                jobs.iter().for_each(|job| job.run());
+            })
+        };
         let mut threads = Vec::new();
         for event_loop in loops {
             let name = format!("shard-{}", threads.len());
@@ -232,6 +239,7 @@ impl Server {
         }
         // What waits to be freed goes with the process.
         drop(reclaimer.map_err(failed)?);
+        drop(scripts.map_err(failed)?);
         outcome.try_recv().map_or(Ok(()), Err)
     }
 }

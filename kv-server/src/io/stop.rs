@@ -141,6 +141,7 @@ impl Ending {
                 // Everything that there is, is on disk.
                 return self.end(true);
             }
+            self.shared.net.scripts.server_ends(how.save == Some(false) || how.force);
             self.go_to(Stage::Draining);
             self.way = Way::Draining(how);
         }

@@ -1,5 +1,5 @@
-//! Commands on strings and lists, and transactions of them, and what each does in a store without shards: a map, one command
-//! after the other.
+//! Commands on strings and lists, transactions and scripts of them, and what each does in a store without shards: a map, one
+//! command after the other.
 //!
 //! Keys are numbers here; their names are chosen by the shards they are to lie on. Behind those of strings comes one more, the
 //! index: a set of their names (a small one, which keeps them in the order in which they came), or nothing. A SORT of it that gets
@@ -72,6 +72,14 @@ pub enum Command {
     Unwatch,
     /// Between MULTI and EXEC.
     Transaction(Vec<Command>),
+    /// Called by a script, which declares some keys, that may be others; `long`: it takes its time before the last one.
+    Script {
+        declared: Vec<usize>,
+        commands: Vec<Command>,
+        long: bool,
+        /// Its writes are refused, because of the disk.
+        refused: bool,
+    },
 }
 
 /// How many keys hold lists.
@@ -231,6 +239,10 @@ fn int(n: usize) -> Value {
     Value::Int(n as i64)
 }
 
+fn misconf() -> Value {
+    error("MISCONF")
+}
+
 fn ok() -> Value {
     Value::Simple(b"OK".to_vec())
 }
@@ -284,7 +296,7 @@ pub struct Mixture {
 }
 
 /// How many kinds of commands there are.
-const KINDS: usize = 26;
+const KINDS: usize = 27;
 /// How many of them stand between MULTI and EXEC.
 const PLAIN_KINDS: usize = 23;
 /// The first that is about lists.
@@ -293,8 +305,8 @@ const FIRST_OF_LISTS: usize = 17;
 impl Mixture {
     pub fn random(random: &mut Random) -> Mixture {
         // GET SET SETNX GETSET APPEND INCR DEL EXISTS MGET MSET MSETNX RENAME COPY DBSIZE FLUSHALL SADD SORT, RPUSH LPOP LRANGE
-        // RENAME BLPOP BLMOVE, EXEC WATCH UNWATCH
-        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2, 2, 4, 22, 6, 6, 4, 24, 14, 16, 10, 1];
+        // RENAME BLPOP BLMOVE, EXEC WATCH UNWATCH EVAL
+        let usual = [18, 18, 4, 4, 5, 5, 4, 3, 13, 12, 3, 4, 3, 2, 2, 2, 4, 22, 6, 6, 4, 24, 14, 16, 10, 1, 16];
         let mut weights = usual.map(|weight| weight * [0, 1, 1, 4][random.index(4)]);
         weights[random.index(2)] += 1;
         // Histories are about strings, about lists, or about both.
@@ -328,6 +340,7 @@ impl Mixture {
             23 => return self.transaction(keys, fresh, random),
             24 => return Command::Watch(several),
             25 => return Command::Unwatch,
+            26 => return self.script(keys, fresh, random),
             _ => {}
         }
         self.plain(keys, fresh, random)
@@ -335,7 +348,24 @@ impl Mixture {
 
     /// A transaction of some of the other commands.
     pub fn transaction(&self, keys: usize, fresh: &mut u64, random: &mut Random) -> Command {
-        Command::Transaction((0..1 + random.index(4)).map(|_| self.plain(keys, fresh, random)).collect())
+        let count = 1 + random.index(4);
+        let one = |_| match random.one_in(8) {
+            true => self.script(keys, fresh, random),
+            false => self.plain(keys, fresh, random),
+        };
+        Command::Transaction((0..count).map(one).collect())
+    }
+
+    /// A script that calls some of the other commands.
+    fn script(&self, keys: usize, fresh: &mut u64, random: &mut Random) -> Command {
+        let declared = (0..random.index(3)).map(|_| random.index(keys)).collect();
+        // Scripts may not call what waits.
+        let may_be_called =
+            |command: &Command| !matches!(command, Command::PopWaiting { .. } | Command::MoveWaiting { .. });
+        let count = 1 + random.index(4);
+        let commands = std::iter::repeat_with(|| self.plain(keys, fresh, random)).take(4 * count);
+        let commands = commands.filter(may_be_called).take(count).collect();
+        Command::Script { declared, commands, long: random.one_in(6), refused: false }
     }
 
     fn plain(&self, keys: usize, fresh: &mut u64, random: &mut Random) -> Command {
@@ -448,6 +478,35 @@ impl Command {
             }
             Command::Watch(list) => keys("WATCH", list),
             Command::Unwatch => vec!["UNWATCH".into()],
+            Command::Script { declared, commands, long, .. } => {
+                let call = |command: &Command| {
+                    let words = command.words(names);
+                    let words = words.iter().map(|word| format!("'{}'", String::from_utf8_lossy(word)));
+                    format!("redis.pcall({})", words.collect::<Vec<_>>().join(", "))
+                };
+                let mut calls: Vec<String> = commands.iter().map(call).collect();
+                if *long {
+                    let last = calls.len().saturating_sub(1);
+                    calls.insert(last, "wait()".into());
+                }
+                let code = format!(
+                    "local results = {{}} local function wait() local n = 0 repeat n = n + 1 until n == 40000 end {} \
+                     return results",
+                    calls
+                        .iter()
+                        .map(|call| match call.as_str() {
+                            "wait()" => call.clone(),
+                            call => format!("results[#results + 1] = {call}"),
+                        })
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                );
+                let keys = declared.iter().map(name);
+                [b"EVAL".to_vec(), code.into_bytes(), declared.len().to_string().into_bytes()]
+                    .into_iter()
+                    .chain(keys)
+                    .collect()
+            }
             Command::Transaction(commands) => {
                 let commands = commands.iter().flat_map(|c| c.words(names).into_iter().chain([b";".to_vec()]));
                 std::iter::once(b"MULTI;".to_vec()).chain(commands).chain([b"EXEC".to_vec()]).collect()
@@ -458,7 +517,9 @@ impl Command {
     /// Whether its answer says how many keys there are.
     pub fn counts_keys(&self) -> bool {
         match self {
-            Command::Transaction(commands) => commands.iter().any(Command::counts_keys),
+            Command::Transaction(commands) | Command::Script { commands, .. } => {
+                commands.iter().any(Command::counts_keys)
+            }
             command => matches!(command, Command::DbSize),
         }
     }
@@ -561,6 +622,15 @@ impl Command {
     /// What the command answers to a session, and what it does where nobody may wait. Lists that it makes or makes longer are
     /// `ready`.
     fn apply(&self, state: &mut State, session: usize, ready: &mut Vec<usize>) -> Value {
+        if let Command::Script { commands, refused, .. } = self {
+            // SORT is a write to the server, as it might store what it finds.
+            let is_refused = |command: &Command| command.may_be_refused() || matches!(command, Command::ReadIndexed(_));
+            let apply = |command: &Command| match *refused && is_refused(command) {
+                true => misconf(),
+                false => command.apply(state, session, ready),
+            };
+            return Value::Array(commands.iter().map(apply).collect());
+        }
         let lists = state.values.len() - LISTS..state.values.len();
         let before: Vec<Option<Text>> = state.values[lists.clone()].to_vec();
         let reply = self.apply_alone(state, session);
@@ -570,6 +640,21 @@ impl Command {
             }
         }
         reply
+    }
+
+    /// Notes of scripts in it whether the answer says that their writes were refused; the answer says it in one way then.
+    pub fn note_refusals(&mut self, reply: &mut Value) {
+        match (self, reply) {
+            (Command::Transaction(commands), Value::Array(replies)) => {
+                commands.iter_mut().zip(replies).for_each(|(command, reply)| command.note_refusals(reply));
+            }
+            (Command::Script { refused, .. }, Value::Array(replies)) => {
+                let is_refusal =
+                    |reply: &&mut Value| matches!(reply, Value::Error(text) if text.starts_with(b"MISCONF"));
+                replies.iter_mut().filter(is_refusal).for_each(|reply| (*reply, *refused) = (misconf(), true));
+            }
+            _ => {}
+        }
     }
 
     fn apply_alone(&self, state: &mut State, session: usize) -> Value {
@@ -582,7 +667,7 @@ impl Command {
                 state.watches[session] = Watched::default();
                 return ok();
             }
-            Command::Transaction(_) => unreachable!("there is none in another"),
+            Command::Transaction(_) | Command::Script { .. } => unreachable!("their commands are applied one by one"),
             _ if state.watches.iter().all(|watched| watched.keys == 0) => return self.run(&mut state.values),
             _ => {}
         }
@@ -604,8 +689,12 @@ impl Command {
     /// The same for one that is no transaction and has to do with none.
     fn run(&self, state: &mut Values) -> Value {
         match self {
-            Command::Watch(_) | Command::Unwatch | Command::Unblock { .. } | Command::Transaction(_) => {
-                unreachable!("the session's")
+            Command::Watch(_)
+            | Command::Unwatch
+            | Command::Unblock { .. }
+            | Command::Transaction(_)
+            | Command::Script { .. } => {
+                unreachable!("the session's, or of several commands")
             }
             Command::Get(key) => bulk(&state[*key]),
             Command::Set(key, value) => {

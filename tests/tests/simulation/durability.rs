@@ -218,11 +218,12 @@ impl<'a> Life<'a> {
     fn receive(&mut self) -> Result<(), String> {
         for (session, c) in self.clients.iter_mut().enumerate() {
             c.decoder.feed(&std::mem::take(&mut self.world.peers[c.peer].received));
-            while let Some(reply) =
+            while let Some(mut reply) =
                 c.decoder.next_value().map_err(|e| format!("session {session} got no reply: {e:?}"))?
             {
                 let Awaited::Of(operation) = c.waiting.pop_front().expect("a reply to a request") else { continue };
                 let operation = &mut self.history.operations[operation];
+                operation.command.note_refusals(&mut reply);
                 match &reply {
                     // Refused because of the disk: it has not happened, and says nothing.
                     Value::Error(text) if text.starts_with(b"MISCONF") => {

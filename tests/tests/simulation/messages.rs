@@ -3,7 +3,8 @@
 //!
 //! Publishers write a number to a key of their own and publish it then, in one pipeline. A message that tells of a number which a
 //! reader does not find is caught, and so is one that a subscriber has missed: in the pipeline of its SUBSCRIBE it reads the numbers,
-//! and all later ones have to come.
+//! and all later ones have to come. Scripts do the same with a number that all of them share: what they publish has to come in the
+//! order in which they have run.
 
 use crate::number;
 use crate::outbox::Outbox;
@@ -29,7 +30,7 @@ const STEPS_MAX: u64 = 200_000;
 /// Seeds of a normal run.
 const SEEDS: u64 = 1500;
 
-/// The publisher and its number.
+/// The publisher, behind the last one scripts, and its number.
 type Message = (usize, i64);
 
 struct Published {
@@ -53,6 +54,7 @@ struct Span {
 /// What a reply is about.
 enum Asked {
     Publish(usize),
+    Script(usize),
     Write,
     /// A read behind the SUBSCRIBE of this span.
     Look(usize, usize),
@@ -136,9 +138,13 @@ impl Run {
         if client < self.publishers {
             for _ in 0..1 + self.random.index(3) {
                 self.left = self.left.saturating_sub(1);
+                let channel = self.random.index(CHANNELS.len());
+                if self.random.one_in(3) {
+                    self.script(client, channel);
+                    continue;
+                }
                 self.numbers[client] += 1;
                 let number = self.numbers[client];
-                let channel = self.random.index(CHANNELS.len());
                 self.ask(client, &["SET", &format!("n{client}"), &number.to_string()], Some(Asked::Write));
                 let text = format!("{client}:{number}");
                 self.ask(client, &["PUBLISH", CHANNELS[channel], &text], Some(Asked::Publish(self.published.len())));
@@ -155,14 +161,28 @@ impl Run {
             return self.ask(client, &[kind, name], None);
         }
         let span = self.clients[client].spans.len();
-        let seen = vec![0; self.publishers];
+        let seen = vec![0; self.publishers + 1];
         self.clients[client].spans.push(Span { topic, begin: u64::MAX, end: u64::MAX, seen });
         self.clients[client].open[topic] = Some(span);
         self.clients[client].awaited.push_back((topic, span));
         self.ask(client, &[&kind.to_uppercase(), name], None);
-        for publisher in 0..self.publishers {
+        for publisher in 0..=self.publishers {
             self.ask(client, &["GET", &format!("n{publisher}")], Some(Asked::Look(span, publisher)));
         }
+    }
+
+    /// A script that publishes the next of the numbers of all scripts; some need more than the shard that they declare.
+    fn script(&mut self, client: usize, channel: usize) {
+        let other = if self.random.one_in(3) { "redis.call('get', 'n0') redis.call('get', 'n1')" } else { "" };
+        let code = format!(
+            "local n = redis.call('incr', KEYS[1]) {other} \
+             return {{n, redis.call('publish', ARGV[1], '{}:' .. n)}}",
+            self.publishers
+        );
+        let key = format!("n{}", self.publishers);
+        self.ask(client, &["EVAL", &code, "1", &key, CHANNELS[channel]], Some(Asked::Script(self.published.len())));
+        let message = (self.publishers, 0);
+        self.published.push(Published { message, channel, begin: self.clock, count: 0, end: u64::MAX });
     }
 
     fn receive(&mut self) -> Result<(), String> {
@@ -205,6 +225,11 @@ impl Run {
             (Asked::Write, Value::Simple(_) | Value::Map(_)) => {}
             (Asked::Publish(at), Value::Int(count)) => {
                 (self.published[at].count, self.published[at].end) = (count, self.clock);
+            }
+            (Asked::Script(at), Value::Array(items)) => {
+                let [Value::Int(number), Value::Int(count)] = items[..] else { return Err(format!("{items:?}")) };
+                (self.published[at].message.1, self.published[at].count) = (number, count);
+                self.published[at].end = self.clock;
             }
             (Asked::Look(span, publisher), _) => self.clients[client].spans[span].seen[publisher] = int,
             (Asked::After(publisher, number), _) if int < number => {
@@ -313,7 +338,16 @@ impl Run {
                 }
             }
         }
-        let wrong = self.published.iter().find(|p| counts.get(&p.message).copied().unwrap_or(0) != p.count);
+        // A script is told who listens when it asks; by the time of the message somebody may have come or gone.
+        for p in self.published.iter().filter(|p| p.message.0 == self.publishers) {
+            let spans = self.clients.iter().flat_map(|c| &c.spans).filter(|s| TOPICS[s.topic].2.contains(&p.channel));
+            let surely = spans.clone().filter(|s| s.begin < p.begin && p.end < s.end).count() as i64;
+            if p.count < surely || p.count > spans.count() as i64 {
+                return Err(format!("{:?}: a script was told of {} listeners", p.message, p.count));
+            }
+        }
+        let mut exact = self.published.iter().filter(|p| p.message.0 < self.publishers);
+        let wrong = exact.find(|p| counts.get(&p.message).copied().unwrap_or(0) != p.count);
         wrong.map_or(Ok(()), |p| {
             Err(format!("{:?} was got by {:?}, not {}", p.message, counts.get(&p.message), p.count))
         })
@@ -326,7 +360,9 @@ impl Run {
                     let (publisher, number) = p.message;
                     // Published when the subscription was there, or not yet when the numbers were read behind SUBSCRIBE.
                     let due = p.begin > span.begin || number > span.seen[publisher];
-                    if due && p.end < span.end && !c.got.contains(&(span.topic, p.message)) {
+                    // The answer to a script does not wait for those who get its messages.
+                    let is_in_time = if publisher < self.publishers { p.end < span.end } else { span.end == u64::MAX };
+                    if due && is_in_time && !c.got.contains(&(span.topic, p.message)) {
                         return Err(format!("client {client} missed {:?} on {:?}", p.message, TOPICS[span.topic]));
                     }
                 }

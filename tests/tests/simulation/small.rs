@@ -405,3 +405,8 @@ fn a_wake_up_that_is_lost_is_caught() {
 fn serving_the_last_who_came_is_caught() {
     is_caught("last first", Engine { faults: Faults { last_first: true, ..WHOLE.faults }, ..WHOLE });
 }
+
+#[test]
+fn keeping_what_a_script_did_before_it_was_run_anew_is_caught() {
+    is_caught("twice", Engine { faults: Faults { script_not_taken_back: true, ..WHOLE.faults }, ..WHOLE });
+}

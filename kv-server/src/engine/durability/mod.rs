@@ -167,6 +167,10 @@ impl Link {
         &self.status
     }
 
+    pub fn shared_status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
     pub fn keeper(&self) -> &Sender<ToKeeper> {
         &self.keeper
     }

@@ -214,7 +214,7 @@ fn clients(worker: &Worker, _: &Totals, text: &mut Text) {
     text.line("total_watched_keys", worker.net.total(|s| s.watched_keys()));
 }
 
-fn memory(_: &Worker, totals: &Totals, text: &mut Text) {
+fn memory(worker: &Worker, totals: &Totals, text: &mut Text) {
     let used = totals.used_memory();
     let percent =
         |part: u64, whole: u64| format!("{:.2}%", if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 });
@@ -228,9 +228,13 @@ fn memory(_: &Worker, totals: &Totals, text: &mut Text) {
     text.line("used_memory_dataset", totals.dataset_bytes);
     text.line("used_memory_dataset_perc", percent(totals.dataset_bytes, used));
     text.bytes("total_system_memory", totals.process.machine_bytes);
+    let scripts = worker.net.scripts.known();
     text.bytes("used_memory_lua", 0);
-    text.bytes("used_memory_scripts", 0);
-    text.zeros(&["number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
+    text.line("used_memory_scripts_eval", scripts.bytes);
+    text.bytes("used_memory_scripts", scripts.bytes as u64);
+    text.line("number_of_cached_scripts", scripts.scripts);
+    text.line("evicted_scripts", scripts.forgotten);
+    text.zeros(&["number_of_functions", "number_of_libraries"]);
     text.bytes("maxmemory", 0);
     text.line("maxmemory_policy", "noeviction");
     text.line("mem_fragmentation_ratio", format_args!("{:.2}", totals.fragmentation()));

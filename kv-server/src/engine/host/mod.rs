@@ -12,6 +12,7 @@ mod costs;
 mod info;
 mod persistence;
 mod pubsub;
+mod scripting;
 mod server;
 mod tracking;
 mod transaction;
@@ -150,6 +151,8 @@ pub trait System: Send + Sync {
     fn shut_down(&self, how: ShutDown);
     /// Options that concern the listening side have changed.
     fn options_changed(&self, config: &Config);
+    /// One line for the server's log.
+    fn log(&self, text: &str);
 }
 
 /// How the server is to end.
@@ -241,6 +244,7 @@ fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
         pubsub::HANDLERS,
         costs::HANDLERS,
         persistence::HANDLERS,
+        scripting::HANDLERS,
         tracking::HANDLERS,
         transaction::HANDLERS,
     ]

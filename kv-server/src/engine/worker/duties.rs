@@ -200,6 +200,7 @@ impl Worker {
             shard.stats = Default::default();
         }
         if self.id == 0 {
+            self.net.costs(self.net.workers()).reset();
             self.net.reset_rejected();
         }
     }

@@ -5,6 +5,8 @@ use super::super::host::Call;
 use super::super::join::{Joining, Piece};
 use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail, NO_UNIT, Wake};
 use super::super::net::Faults;
+use super::super::pubsub::Message;
+use super::super::script::{self, Asked, Attempt, Job, Ran, Scripting};
 use super::super::stats::Figures;
 use super::super::transaction::{Place, Unit};
 use super::wait::Service;
@@ -15,6 +17,7 @@ use kv_core::command::{
 };
 use kv_core::resp::{Arg, Proto, Reply};
 use kv_core::store::{KeyHasher, Shard};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// How far ahead buckets and entries are fetched.
@@ -50,6 +53,7 @@ impl Worker {
             self.tell_slow();
             self.tell_notices();
             self.tell_news();
+            self.say();
             batch.shows = self.shows();
             batch.has_run = true;
         }
@@ -184,6 +188,18 @@ impl Worker {
                     }
                 }
             }
+            Handler::Script(script) => {
+                let shard = self.shard.as_mut().expect("batches run only while the shard is here");
+                let env = env_of!(self);
+                let asked = Asked { script, item, data, words };
+                match script::run(&env, Stores::One(shard), &asked, out, &mut self.figures) {
+                    Ran::Done => false,
+                    Ran::Again(attempt) => {
+                        self.run_again(batch.from, item, data, words, attempt);
+                        true
+                    }
+                }
+            }
             _ => {
                 let hasher: Arc<KeyHasher> = self.hasher.clone();
                 let mut args = Args::new(data, words, row.name_words, &hasher, Known::NONE);
@@ -237,48 +253,40 @@ impl Worker {
         self.figures.rendezvous += 1;
         shards.iter_mut().for_each(|shard| shard.tracking.note_writes(self.hub.has_prefixes()));
         self.meter.begin(work.from, work.since_ns);
-        let mut replies = std::mem::take(&mut work.replies);
-        let mut service = Service::default();
-        for Wake { db, key } in std::mem::take(&mut work.wakes) {
-            let key = self.hasher.key(&key);
-            let index = self.hasher.place_key(key, self.outgoing.len());
-            shards.iter_mut().filter(|shard| shard.index == index).for_each(|shard| shard.waits.end_asking(db, key));
+        if work.items.iter().any(|item| item.attempt == Attempt::Alone) {
+            let job = Job {
+                shards,
+                work,
+                settings: self.settings,
+                hasher: self.hasher.clone(),
+                scripting: self.scripting.clone(),
+                now_us: self.now_us,
+                metering: self.meter.metering(),
+            };
+            return self.net.scripts.send(job);
         }
-        for i in 0..=work.items.len() {
-            let env = env_of!(self);
-            if shards.iter().any(|shard| shard.waits.has_ready()) && !env.faults.no_wake_up {
-                env.serve(&mut Stores::Many(&mut shards), self.table, &mut service, &mut self.figures);
-            }
-            let Some(&item) = work.items.get(i) else { break };
-            let row = self.table.row(item.row);
-            if item.may_wait() {
-                let stores = &mut Stores::Many(&mut shards);
-                let answer = env.run_waiting(stores, self.table, &mut work, i, &mut replies, &mut self.figures);
-                (work.items[i].answer, work.items[i].reply_end) = (answer, replies.len());
-                continue;
-            }
+        let env = env_of!(self);
+        let mut service = Service::default();
+        let again = run_gathered(&env, &mut shards, &mut work, &mut service, &mut self.figures);
+        for (i, attempt) in again {
+            let item = work.items[i];
             let (data, words) = work.request(&item);
-            let stores = Stores::Many(&mut shards);
-            if item.unit != NO_UNIT {
-                let unit = work.units[item.unit as usize].as_mut().expect("it has not been taken");
-                let answer = env.run_unit_item(stores, self.table, &item, unit, &mut replies, &mut self.figures);
-                (work.items[i].answer, work.items[i].reply_end) = (answer, replies.len());
-                continue;
-            }
-            let (outcome, _) =
-                env.run(stores, row, &item, (data, words, work.hashes(&item)), &mut replies, &mut self.figures);
-            debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
-            work.items[i].reply_end = replies.len();
+            self.run_again(work.from, &item, data, words, attempt);
         }
         self.meter.end();
         self.tell_slow();
-        work.replies = replies;
+        self.ran_together(shards, work, service);
+    }
+
+    /// What shards have come together for has been done: they go home, and the replies go to who asked.
+    pub(super) fn ran_together(&mut self, mut shards: Vec<Box<Shard>>, mut work: Box<Batch>, service: Service) {
         work.shows = shards.iter().map(|shard| self.shown_by(shard)).max().unwrap_or(0);
         if shards[0].notices.are_wanted() {
             let notices = shards.iter_mut().flat_map(|shard| shard.take_notices()).collect();
             self.publish_notices(notices, work.shows);
         }
         self.tell_news_of(&mut shards, work.shows);
+        self.say();
         self.take_service(service, work.shows);
         for shard in shards {
             self.net.stats(shard.index).publish_shard(&shard);
@@ -289,6 +297,24 @@ impl Worker {
             }
         }
         self.give_back(work);
+    }
+
+    /// A script from `from` has to be run anew, on all shards, in the rendezvous of this turn.
+    pub(super) fn run_again(&mut self, from: usize, item: &Item, data: &[u8], words: &[Arg], attempt: Attempt) {
+        let dest = if from == self.id {
+            item.dest
+        } else {
+            let free = self.relays.iter().position(Option::is_none).unwrap_or_else(|| {
+                self.relays.push(None);
+                self.relays.len() - 1
+            });
+            self.relays[free] = Some((from, item.dest));
+            Dest::Relay { relay: free as u32 }
+        };
+        self.needs_lock = true;
+        let gathering = self.gathering();
+        gathering.involved.fill(true);
+        gathering.work.push_item(Item { dest, attempt, ..*item }, words, data, &[]);
     }
 
     pub(super) fn send_late(&mut self, to: usize, late: Late) {
@@ -383,15 +409,74 @@ pub(super) fn answer_error(item: &Item, error: &CommandError, out: &mut Vec<u8>,
 }
 
 /// What a store handler needs besides its shards.
-pub(super) struct Env<'a> {
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Env<'a> {
     pub shards: usize,
     /// Whether a walk may be cut into slices.
     pub sliced: bool,
     pub now: u64,
+    pub now_us: u64,
     pub settings: &'a Settings,
-    pub hasher: &'a KeyHasher,
+    pub hasher: &'a Arc<KeyHasher>,
     pub faults: Faults,
     pub meter: &'a Meter,
+    pub scripting: &'a Scripting,
+    /// Where what scripts publish is put.
+    pub said: &'a RefCell<Vec<Message>>,
+    /// It was let in as a write: its scripts may write, too, whatever the disk says by now.
+    pub is_admitted: bool,
+    /// Whether a script may be run anew somewhere else.
+    pub leaves: bool,
+}
+
+/// Runs what shards have come together for, and leaves the replies in it. Gives the scripts that have to be run anew.
+pub(in crate::engine) fn run_gathered(
+    env: &Env<'_>,
+    shards: &mut [Box<Shard>],
+    work: &mut Batch,
+    service: &mut Service,
+    figures: &mut Figures,
+) -> Vec<(usize, Attempt)> {
+    let table = kv_core::command::table();
+    let mut again = Vec::new();
+    let mut replies = std::mem::take(&mut work.replies);
+    for Wake { db, key } in std::mem::take(&mut work.wakes) {
+        let key = env.hasher.key(&key);
+        let index = env.hasher.place_key(key, env.shards);
+        shards.iter_mut().filter(|shard| shard.index == index).for_each(|shard| shard.waits.end_asking(db, key));
+    }
+    for i in 0..=work.items.len() {
+        if shards.iter().any(|shard| shard.waits.has_ready()) && !env.faults.no_wake_up {
+            env.serve(&mut Stores::Many(shards), table, service, figures);
+        }
+        let Some(&item) = work.items.get(i) else { break };
+        let stores = Stores::Many(shards);
+        let row = table.row(item.row);
+        let (data, words) = work.request(&item);
+        work.items[i].answer = if item.may_wait() {
+            env.run_waiting(&mut Stores::Many(shards), table, work, i, &mut replies, figures)
+        } else if item.unit != NO_UNIT {
+            let unit = work.units[item.unit as usize].as_mut().expect("it has not been taken");
+            env.run_unit_item(stores, table, &item, unit, &mut replies, figures)
+        } else if let Handler::Script(script) = row.spec.handler {
+            let asked = Asked { script, item: &item, data, words };
+            match script::run(env, stores, &asked, &mut replies, figures) {
+                Ran::Done => Answer::Here,
+                Ran::Again(attempt) => {
+                    again.push((i, attempt));
+                    Answer::Late
+                }
+            }
+        } else {
+            let request = (data, words, work.hashes(&item));
+            let (outcome, _) = env.run(stores, row, &item, request, &mut replies, figures);
+            debug_assert!(outcome == Outcome::Done, "walks do not take part in a rendezvous");
+            Answer::Here
+        };
+        work.items[i].reply_end = replies.len();
+    }
+    work.replies = replies;
+    again
 }
 
 /// The worker's own. A macro, as a method would borrow the whole worker, and its shard and figures are needed beside it.
@@ -401,10 +486,15 @@ macro_rules! env_of {
             shards: $worker.outgoing.len(),
             sliced: false,
             now: $worker.now,
+            now_us: $worker.now_us,
             settings: &$worker.settings,
             hasher: &$worker.hasher,
             faults: $worker.net.faults(),
             meter: &$worker.meter,
+            scripting: &$worker.scripting,
+            said: &$worker.said,
+            is_admitted: false,
+            leaves: true,
         }
     };
 }
@@ -422,7 +512,17 @@ impl Env<'_> {
         out: &mut Vec<u8>,
         figures: &mut Figures,
     ) -> (Outcome, u64) {
-        let Handler::Store(handler) = row.spec.handler else { unreachable!("only store commands travel to shards") };
+        let handler = match row.spec.handler {
+            Handler::Store(handler) => handler,
+            Handler::Script(script) => {
+                // In a transaction, which has all shards.
+                let env = Env { leaves: false, ..*self };
+                let ran = script::run(&env, stores, &Asked { script, item, data, words }, out, figures);
+                debug_assert!(ran == Ran::Done, "it has nowhere to go");
+                return (Outcome::Done, 0);
+            }
+            _ => unreachable!("only commands of the store travel to shards"),
+        };
         let known = Known::new(usize::from(item.key_at), usize::from(item.key_step), hashes);
         let mut args = Args::new(data, words, row.name_words, self.hasher, known);
         let mut ctx = Ctx::new(stores, self.shards, self.now, usize::from(item.db), self.settings);
@@ -491,9 +591,10 @@ impl Env<'_> {
             return Reply::new(out, proto).nil_array();
         }
         Reply::new(out, proto).array(unit.len());
+        let env = self.within(unit);
         for i in 0..unit.len() {
             self.at_step(&mut stores, i);
-            self.run_command_of(&mut stores, table, unit, i, out, figures);
+            env.run_command_of(&mut stores, table, unit, i, out, figures);
         }
     }
 
@@ -504,22 +605,31 @@ impl Env<'_> {
             return;
         }
         let mut replies = std::mem::take(&mut unit.work.replies);
+        let env = self.within(unit);
         for i in 0..unit.len() {
             if !unit.places[i].is_host() {
                 self.at_step(&mut stores, i);
-                self.run_command_of(&mut stores, table, unit, i, &mut replies, figures);
+                let before = self.said.borrow().len();
+                env.run_command_of(&mut stores, table, unit, i, &mut replies, figures);
+                unit.said.extend(self.said.borrow_mut().drain(before..).map(|message| (i, message)));
             }
             unit.work.items[i].reply_end = replies.len();
         }
         unit.work.replies = replies;
     }
 
-    /// Keys that are written from here on are ready behind those of the commands before, on whichever shards these are.
+    /// Keys that are written from here on are ready behind those of the commands before, on whichever shards these are. (Scripts
+    /// have steps of their own in between.)
     #[inline]
     fn at_step(&self, stores: &mut Stores<'_>, step: usize) {
         if let Stores::Many(shards) = stores {
-            shards.iter_mut().for_each(|shard| shard.waits.at_step(step));
+            shards.iter_mut().for_each(|shard| shard.waits.at_step(step << 32));
         }
+    }
+
+    /// For the commands of a unit.
+    fn within(&self, unit: &Unit) -> Self {
+        Env { is_admitted: unit.flags().has(Flags::WRITE) || !self.scripting.status.refuses_writes(), ..*self }
     }
 
     /// Ends the client's watches on all these shards, and says whether something of them was touched.
@@ -544,22 +654,36 @@ impl Env<'_> {
         figures: &mut Figures,
     ) {
         let item = unit.work.items[i];
-        let row = table.row(item.row);
         let (data, words) = unit.work.request(&item);
-        let request = (data, words, unit.work.hashes(&item));
-        let join = match unit.places[i] {
+        self.run_at(stores, table, unit.places[i], &item, (data, words, unit.work.hashes(&item)), out, figures);
+    }
+
+    /// Runs one command of several, on those of the shards that `place` says.
+    #[allow(clippy::too_many_arguments)] // they are what a command is run with
+    pub fn run_at(
+        &self,
+        stores: &mut Stores<'_>,
+        table: &Table,
+        place: Place,
+        item: &Item,
+        request: (&[u8], &[Arg], &[u64]),
+        out: &mut Vec<u8>,
+        figures: &mut Figures,
+    ) {
+        let row = table.row(item.row);
+        let join = match place {
             Place::Host | Place::HostEach(_) | Place::Channel => unreachable!("not the store's"),
             Place::Keys => {
-                self.run(stores.again(), row, &item, request, out, figures);
+                self.run(stores.again(), row, item, request, out, figures);
                 return;
             }
             Place::Shard(shard) => {
-                self.run(stores.only(usize::from(shard)), row, &item, request, out, figures);
+                self.run(stores.only(usize::from(shard)), row, item, request, out, figures);
                 return;
             }
             Place::Each(join) => join,
         };
-        let item = Item { dest: Dest::Join { join: 0, part: 0 }, ..item };
+        let item = Item { dest: Dest::Join { join: 0, part: 0 }, ..*item };
         let before = out.len();
         let mut joining = Joining::default();
         joining.begin(0, None, item.proto, join, self.shards);

@@ -25,6 +25,8 @@ pub struct LeftOver {
     pub waiting: usize,
     /// Transactions that are not over.
     pub transactions: usize,
+    /// Replies that other workers wait for.
+    pub relays: usize,
     /// The shard is away.
     pub shard_away: bool,
 }
@@ -55,6 +57,7 @@ impl Worker {
             watching: self.shard.as_ref().map_or(0, |shard| shard.watches.clients()) + self.forgotten.len(),
             waiting: self.shard.as_ref().map_or(0, |shard| shard.waits.clients()) + self.leavers.len(),
             transactions: connections().filter(|c| c.transaction.commands().is_some()).count(),
+            relays: self.relays.iter().flatten().count(),
             shard_away: self.shard.is_none(),
         }
     }

@@ -4,7 +4,7 @@
 //! mail, or on all shards of a rendezvous by the worker that ran it. With several workers they always go through the mailboxes, the
 //! own one too, so that those of one key come in one order from wherever they are told. And nobody hears of a write before its
 //! events are on their way: replies to other workers, and shards on their way home, wait until the turn is published
-//! ([`Worker::send_behind_notices`]).
+//! ([`Worker::send_behind_notices`]). The same is done with what scripts publish.
 
 use super::super::mail::{Batch, Dest, Item, Mail};
 use super::super::pubsub::Kind;
@@ -68,7 +68,7 @@ impl Worker {
                     channel.clear();
                     channel.extend_from_slice(format!("__{name}@{db}__:").as_bytes());
                     channel.extend_from_slice(subject);
-                    self.publish_notice(&channel, text, tells);
+                    self.publish_behind(Kind::Channel, self.telling.row, &channel, text, tells);
                 }
             }
         }
@@ -77,17 +77,17 @@ impl Worker {
         self.telling.channel = channel;
     }
 
-    fn publish_notice(&mut self, channel: &[u8], text: &[u8], tells: u64) {
+    /// Publishes what nobody waits for the answer to.
+    pub(super) fn publish_behind(&mut self, kind: Kind, row: RowId, channel: &[u8], text: &[u8], tells: u64) {
         if self.outgoing.len() == 1 {
-            self.deliver(Kind::Channel, channel, text, tells);
+            self.deliver(kind, channel, text, tells);
             return;
         }
         let mut targets = std::mem::take(&mut self.targets);
-        self.hub.targets(Kind::Channel, self.hasher.hash(channel), channel, &mut targets);
+        self.hub.targets(kind, self.hasher.hash(channel), channel, &mut targets);
         self.needs_lock |= targets.len() > 1;
         self.telling.is_telling |= !targets.is_empty();
         for &worker in &targets {
-            let row = self.telling.row;
             let batch = self.batch_for(usize::from(worker));
             batch.tells = batch.tells.max(tells);
             batch.push_notice(row, channel, text);
@@ -122,10 +122,9 @@ impl Worker {
 
 impl Batch {
     fn push_notice(&mut self, row: RowId, channel: &[u8], text: &[u8]) {
-        let item = Item { no_touch: true, ..Item::new(row, Dest::Nobody) };
         // The request as one piece of bytes: PUBLISH's name is not looked at any more.
         let words = [Arg { start: 0, len: 0 }, word(0, channel.len()), word(channel.len(), text.len())];
-        self.push_item(item, &words, &[channel, text].concat(), &[]);
+        self.push_item(Item { no_touch: true, ..Item::new(row, Dest::Nobody) }, &words, &[channel, text].concat(), &[]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::connection::{Connection, Life};
 use super::super::mail::{Dest, Mail};
-use super::super::pubsub::{Awaited, Awaiting, Kind, TopicId};
+use super::super::pubsub::{Awaited, Awaiting, Kind, Message, TopicId};
 use super::route::Request;
 use super::{ConnId, Worker};
 use kv_core::command::{Join, Row, Spread};
@@ -70,6 +70,7 @@ impl Worker {
                 if !own.has(id) {
                     own.begin(topic.kind, id, topic.subscribers.len());
                     topic.subscribers.push(conn);
+                    self.net.audience(self.id).count(topic, 1);
                 }
                 let mut reply = Reply::new(out, c.session.proto);
                 reply.push(3);
@@ -135,6 +136,7 @@ impl Worker {
             self.figures.pubsub_clients -= 1;
         }
         topic.subscribers.swap_remove(position);
+        self.net.audience(self.id).count(topic, -1);
         if let Some(&moved) = topic.subscribers.get(position) {
             let c = self.connections[moved as usize].as_mut().expect("subscribers are there");
             c.subscriptions.as_mut().expect("it has this one").move_to(id, position);
@@ -285,6 +287,14 @@ impl Worker {
         is_here
     }
 
+    /// Publishes what scripts have published, like events (`worker::notices`).
+    pub(super) fn say(&mut self) {
+        for Message { row, channel, text } in std::mem::take(self.said.get_mut()) {
+            let kind = kind_of(self.table.row(row));
+            self.publish_behind(kind, row, &channel, &text, OPEN_EPOCH);
+        }
+    }
+
     /// The epoch of what messages in the batch at hand may tell of.
     pub(in super::super) fn tells(&self) -> u64 {
         self.tells
@@ -365,8 +375,12 @@ impl Worker {
 
 /// The kind of the channel that a PUBLISH is to, and its name.
 fn channel_of<'a>(row: &Row, data: &'a [u8], words: &[Arg]) -> (Kind, &'a [u8]) {
-    let Spread::Channel { shard } = row.spec.spread else { unreachable!("planned for a channel") };
-    (if shard { Kind::Shard } else { Kind::Channel }, words[1].get(data))
+    (kind_of(row), words[1].get(data))
+}
+
+fn kind_of(row: &Row) -> Kind {
+    let Spread::Channel { shard } = row.spec.spread else { unreachable!("it is to a channel") };
+    if shard { Kind::Shard } else { Kind::Channel }
 }
 
 /// A push to many: encoded at most once for each protocol.

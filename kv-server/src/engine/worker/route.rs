@@ -7,12 +7,14 @@ use super::super::admission::{self, Circumstances};
 use super::super::connection::{Connection, Life, SEVERAL};
 use super::super::costs::Words;
 use super::super::mail::{Batch, Dest, Item};
+use super::super::script::{self, Asked, Attempt, Ran};
 use super::super::session::ReplyMode;
+use super::execute::env_of;
 use super::wait::may_wait;
 use super::{ConnId, Gathering, REQUESTS_ALL, REQUESTS_PER_TURN, Worker};
 use kv_core::command::{
-    Args, Arity, CommandError, Ctx, Flags, Found, Handler, Join, Known, Outcome, Row, RowId, Spread, Stores, keys_of,
-    may_be_anywhere,
+    Args, Arity, CommandError, Ctx, Flags, Found, Handler, Join, Known, Outcome, Row, RowId, ScriptRow, Spread, Stores,
+    keys_of, may_be_anywhere,
 };
 use kv_core::resp::{Arg, Decoded, Proto, Reply, number};
 use std::sync::Arc;
@@ -472,7 +474,12 @@ impl Worker {
             self.reject(request.conn, row, "ERR Command not allowed inside a transaction", mute);
             return true;
         }
-        let now = Circumstances { session: &c.session, status: self.link.status(), is_loading: self.is_loading };
+        let now = Circumstances {
+            session: &c.session,
+            status: self.link.status(),
+            is_loading: self.is_loading,
+            is_busy: self.net.scripts.is_busy(self.now, self.config.busy_reply_threshold),
+        };
         if let Some(error) = admission::refusal(flags, &now) {
             self.net.costs(self.id).rejected(request.row);
             self.reject(request.conn, row, &error.to_string(), mute);
@@ -502,6 +509,24 @@ impl Worker {
         let follows = self.follows(request.conn);
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
         let in_rendezvous = c.rendezvous_in == turn;
+        if let Handler::Script(script) = row.spec.handler {
+            let everywhere = self.outgoing.len() > 1
+                && script::begins_everywhere(&self.scripting, script.by_code, words[1].get(data));
+            let own = request.plan == Plan::Shard(self.id as u16);
+            if !everywhere && own && in_place && !follows {
+                self.run_script_in_place(script, request, data, words, mute);
+                return true;
+            }
+            // What follows must see all that it does, and where it will be done is not certain yet.
+            self.connection(request.conn).awaits_walk = true;
+            if everywhere {
+                self.gather(request, row, data, words, mute, false);
+                let gathering = self.gathering();
+                gathering.involved.fill(true);
+                gathering.work.items.last_mut().expect("just put there").attempt = Attempt::Everywhere;
+                return true;
+            }
+        }
         let may_wait = may_wait(row, data, words);
         match request.plan {
             Plan::Here => self.run_host_here(request, row, data, words),
@@ -631,6 +656,54 @@ impl Worker {
         }
         self.serve_ready();
         self.tell_stale();
+    }
+
+    /// Runs a script on the own shard. If that is not enough, on all of them in this turn's rendezvous.
+    fn run_script_in_place(&mut self, script: ScriptRow, request: &Request, data: &[u8], words: &[Arg], mute: bool) {
+        let conn = request.conn;
+        let shard = self.shard.as_mut().expect("requests run in place only while the shard is here");
+        let env = env_of!(self);
+        let c = self.connections[conn as usize].as_mut().expect("it has requests");
+        let item = c.item(request.row, request.key_at, Dest::Ticket { conn, ticket: 0 });
+        let direct = c.tickets.is_empty();
+        if direct {
+            c.output.begin_reply();
+            if c.output.tail.capacity() == 0 {
+                c.output.tail = self.output_pool.pop().unwrap_or_default();
+            }
+        }
+        let out = if direct {
+            &mut c.output.tail
+        } else {
+            self.scratch.clear();
+            &mut self.scratch
+        };
+        let before = out.len();
+        let asked = Asked { script, item: &item, data, words };
+        let ran = script::run(&env, Stores::One(shard), &asked, out, &mut self.figures);
+        c.saw_shard = true;
+        if mute || ran != Ran::Done {
+            out.truncate(before);
+        }
+        let bytes = out.len() - before;
+        if let Ran::Again(attempt) = ran {
+            let turn = self.turn;
+            (c.queued_in, c.queued_to, c.rendezvous_in, c.awaits_walk) = (turn, SEVERAL, turn, true);
+            c.in_flight_bytes += data.len();
+            let ticket = c.tickets.wait(mute);
+            let item = Item { dest: Dest::Ticket { conn, ticket }, ..item };
+            return self.run_again(self.id, &item, data, words, attempt);
+        }
+        if !direct {
+            c.tickets.ready(&self.scratch);
+        }
+        if bytes >= BIG_REPLY_BYTES {
+            self.check_output_limit(conn);
+        }
+        self.serve_ready();
+        self.tell_stale();
+        // Behind the reply: the connection may be a subscriber itself.
+        self.say();
     }
 
     /// A command of the session or the server, on this worker, now.

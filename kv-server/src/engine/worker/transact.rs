@@ -131,6 +131,11 @@ impl Worker {
         let item = c.item(request.row, request.key_at, Dest::Element { conn: request.conn });
         let unit = c.transaction.queued.as_mut().expect("it is in a transaction");
         let place = match (row.spec.handler, row.spec.spread, request.plan) {
+            (Handler::Script(_), ..) => {
+                // What a script touches that it does not declare must be here, too.
+                unit.shards.insert_all(shards);
+                Place::Keys
+            }
             (Handler::Store(_), Spread::All { join }, _) => {
                 unit.shards.insert_all(shards);
                 Place::Each(join)
@@ -283,6 +288,7 @@ impl Worker {
         }
         self.serve_ready();
         self.tell_stale();
+        self.say();
     }
 
     /// The rest of a unit whose commands of the store have run here, or that has none.
@@ -403,6 +409,10 @@ impl Worker {
                         let reply = execution.unit.work.reply_of(i);
                         execution.out.extend_from_slice(reply);
                     }
+                    let said = execution.unit.said.extract_if(.., |(at, _)| *at == i).map(|(_, message)| message);
+                    self.said.get_mut().extend(said);
+                    self.say();
+                    let c = self.connection(conn);
                     c.transaction.execution = Some(execution);
                 }
                 Place::Host => {

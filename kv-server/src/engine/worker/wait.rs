@@ -63,7 +63,7 @@ pub struct Service {
 }
 
 /// Whether a request may have to wait: of the streams those with BLOCK, of the others all.
-pub(super) fn may_wait(row: &Row, data: &[u8], words: &[Arg]) -> bool {
+pub(in crate::engine) fn may_wait(row: &Row, data: &[u8], words: &[Arg]) -> bool {
     row.spec.flags.has(Flags::BLOCKING)
         && (row.spec.group != Group::Stream || words[1..].iter().any(|w| w.get(data).eq_ignore_ascii_case(b"BLOCK")))
 }
@@ -474,7 +474,7 @@ impl Worker {
 
 impl Item {
     /// Whether it may wait.
-    pub(super) fn may_wait(&self) -> bool {
+    pub(in crate::engine) fn may_wait(&self) -> bool {
         self.wait != NO_WAIT
     }
 }
