@@ -3,6 +3,7 @@
 pub mod client;
 pub mod contents;
 pub mod moving;
+pub mod node;
 pub mod process;
 pub mod python;
 pub mod redis;

@@ -5,19 +5,10 @@ use std::process::{Command, Stdio};
 /// Those of a version manager may stand in front of Debian's, and do not see its packages.
 const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
 
-/// A Python with the module `msgpack`. None: there is none, and the caller is to skip its test.
+/// A Python with a module. None: there is none, and the caller is to skip its test.
 ///
 /// Panics: when there must be one.
-pub fn with_msgpack() -> Option<&'static str> {
-    with("msgpack")
-}
-
-/// The same with the module `redis`: redis-py.
-pub fn with_redis() -> Option<&'static str> {
-    with("redis")
-}
-
-fn with(module: &str) -> Option<&'static str> {
+pub fn with(module: &str) -> Option<&'static str> {
     let works = |python: &&str| {
         let mut command = Command::new(python);
         command.args(["-c", &format!("import {module}")]);

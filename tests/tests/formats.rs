@@ -283,7 +283,7 @@ fn assert_log(bytes: &[u8]) {
 
 #[test]
 fn python_reads_the_fixture_of_version_1() {
-    let Some(python) = python::with_msgpack() else { return };
+    let Some(python) = python::with("msgpack") else { return };
     for shard in 0..2 {
         let path = fixture().join(base_name(7, shard));
         assert_lines(&read_with_python(python, &path).expect("a whole file"), &every_form());
@@ -292,7 +292,7 @@ fn python_reads_the_fixture_of_version_1() {
 
 #[test]
 fn python_reads_values_of_all_kinds() {
-    let Some(python) = python::with_msgpack() else { return };
+    let Some(python) = python::with("msgpack") else { return };
     let seed = std::env::var("KV_TESTS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     println!("KV_TESTS_SEED={seed}");
     let folder = tempfile::tempdir().expect("a temporary folder");
