@@ -346,7 +346,7 @@ fn replies_and_values_are_those_of_redis_in_both_protocols() {
 
 #[test]
 fn programs_with_redis_py_and_its_scripts_and_locks_work() {
-    let Some(python) = kv_tests::python::with_redis() else { return };
+    let Some(python) = kv_tests::python::with("redis") else { return };
     for shards in ["1", "4"] {
         let server = Server::start(&["--shards", shards]);
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/scripts.py");
