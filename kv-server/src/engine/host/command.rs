@@ -260,11 +260,11 @@ fn getkeysandflags(_: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-/// Reply: names; subcommands are among them only when a filter chooses them, as in Redis.
+/// Reply: names, those of subcommands too.
 fn list(_: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     let all = || (0..table().len() as RowId).map(|id| table().row(id));
     let found: Vec<&Row> = if args.left() == 0 {
-        table().top().iter().map(|&id| table().row(id)).collect()
+        all().collect()
     } else if args.left() == 3 && args.keyword("FILTERBY") {
         if args.keyword("MODULE") {
             Vec::new() // there are no modules
