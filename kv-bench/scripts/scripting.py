@@ -20,9 +20,8 @@ import socket
 import statistics
 import sys
 import tempfile
-import time
 
-from servers import Server, encode
+from servers import Server, bursts, encode, take
 
 KEYS = 100_000
 BAR = {"get": 0.80}
@@ -41,31 +40,6 @@ def call(case):
     code, prefix, arguments, _ = CASES[case]
     sha = hashlib.sha1(code.encode()).hexdigest()
     return encode(["EVALSHA", sha, 1, f"{prefix}{random.randrange(KEYS)}", *arguments])
-
-
-def take(connection, lines):
-    """Waits for so many lines; errors end the program."""
-    while lines > 0:
-        data = connection.recv(1 << 16)
-        if not data or b"-ERR" in data or b"-NOSCRIPT" in data:
-            raise SystemExit(f"a wrong reply: {data[-200:]}")
-        lines -= data.count(b"\r\n")
-
-
-def measure(server, case, o, requests):
-    """CPU a call, in us, and calls a second."""
-    connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(o.connections)]
-    server.settle()
-    before, start = server.cpu_us(), time.monotonic()
-    rounds = o.calls // (o.pipeline * o.connections)
-    for _ in range(rounds):
-        for connection in connections:
-            connection.sendall(random.choice(requests))
-        for connection in connections:
-            take(connection, CASES[case][3] * o.pipeline)
-    took, used = time.monotonic() - start, server.cpu_us() - before
-    count = rounds * o.pipeline * o.connections
-    return used / count, count / took
 
 
 def main():
@@ -98,7 +72,7 @@ def main():
             for round in range(o.rounds):
                 for case in chosen:
                     for name in "AB" if round % 2 == 0 else "BA":
-                        got.setdefault((case, name), []).append(measure(servers[name], case, o, requests[case]))
+                        got.setdefault((case, name), []).append(bursts(servers[name], requests[case], CASES[case][3] * o.pipeline, o.calls, o.pipeline, o.connections))
         finally:
             for server in servers.values():
                 server.stop()

@@ -1,6 +1,7 @@
 """Two servers side by side, for the scripts here: starting them, and the CPU they have used."""
 import glob
 import os
+import random
 import shlex
 import socket
 import subprocess
@@ -50,6 +51,32 @@ def encode(words):
     """A request."""
     words = [str(word).encode() for word in words]
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def take(connection, lines):
+    """Waits for so many lines; an error ends the program."""
+    while lines > 0:
+        data = connection.recv(1 << 16)
+        if not data or any(error in data for error in (b"-ERR", b"-EXECABORT", b"-NOSCRIPT")):
+            raise SystemExit(f"a wrong reply: {data[-200:]}")
+        lines -= data.count(b"\r\n")
+
+
+def bursts(server, requests, lines, units, pipeline, connections):
+    """Sends some `units` in a closed loop: on each connection one of `requests`, which is `pipeline` units and has replies of `lines` lines,
+    then waits for all of them. CPU a unit, in us, and units a second."""
+    sockets = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(connections)]
+    server.settle()
+    before, start = server.cpu_us(), time.monotonic()
+    rounds = units // (pipeline * connections)
+    for _ in range(rounds):
+        for connection in sockets:
+            connection.sendall(random.choice(requests))
+        for connection in sockets:
+            take(connection, lines)
+    took, used = time.monotonic() - start, server.cpu_us() - before
+    count = rounds * pipeline * connections
+    return used / count, count / took
 
 
 def benchmark(port, cores, options):
