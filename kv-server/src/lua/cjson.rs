@@ -522,7 +522,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// `uXXXX`, or two of them, as UTF-8.
+    /// `u` and four hexadecimal digits, or two such units, as UTF-8.
     fn unicode(&mut self) -> bool {
         let unit = |at: usize| -> Option<u32> {
             let digits = self.bytes.get(at..at + 4)?;
