@@ -5,7 +5,7 @@
 
 use super::reply_item;
 use super::row_words::{ACCESS, DELETE, FAST, GROW, INSERT, LOOK, READ, TAKE, UPDATE, WRITE};
-use super::wait::{first_of, until};
+use super::wait::{PopOptions, first_of, until};
 use crate::command::{
     Args, Arity, Begin, CommandError, CommandSpec, Ctx, Event, Find, Flags, Group, Handler, KeyAccess, KeySpec, LogAs,
     Outcome, StoreFn, row,
@@ -352,37 +352,6 @@ fn rpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, Co
     pop(ctx, args, reply, End::Tail)
 }
 
-/// What is to be popped from the first of some lists.
-struct PopOptions<'a> {
-    keys: Args<'a>,
-    end: End,
-    count: usize,
-}
-
-impl<'a> PopOptions<'a> {
-    /// Errors: syntax; a count or number of keys that is none.
-    fn parse(args: &mut Args<'a>) -> Result<PopOptions<'a>, CommandError> {
-        let positive = |word: &[u8], text: &'static str| match number::parse_i64(word) {
-            Some(count @ 1..) => Ok(count as usize),
-            _ => Err(CommandError::err(text)),
-        };
-        let keys = positive(args.next()?, "numkeys should be greater than 0")?;
-        if keys >= args.left() {
-            return Err(CommandError::Syntax);
-        }
-        let keys = args.take(keys);
-        let end = end_of(args)?;
-        let mut count = 1;
-        if args.keyword("COUNT") {
-            count = positive(args.next()?, "count should be greater than 0")?;
-        }
-        if args.left() > 0 {
-            return Err(CommandError::Syntax);
-        }
-        Ok(PopOptions { keys, end, count })
-    }
-}
-
 /// Takes elements of a list that is there. Reply: array of the key and an array of elements.
 /// Effect: event `lpop` or `rpop`, and `del` with the last element.
 fn pop_many(ctx: &mut Ctx, reply: &mut Reply, key: Key<'_>, end: End, count: usize) -> Result<Outcome, CommandError> {
@@ -398,7 +367,7 @@ fn pop_many(ctx: &mut Ctx, reply: &mut Reply, key: Key<'_>, end: End, count: usi
 /// Errors: syntax, a count or number of keys that is none; WRONGTYPE for a key in front of the first list.
 /// Effect: as `pop_many`.
 fn lmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
-    let mut options = PopOptions::parse(args)?;
+    let mut options = PopOptions::parse(args, end_of)?;
     match first_of::<List>(ctx, &mut options.keys)? {
         Some(key) => pop_many(ctx, reply, key, options.end, options.count),
         None => {
@@ -411,7 +380,7 @@ fn lmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, C
 /// Reply, errors and effect: as `lmpop`; nil when its time is over.
 fn blmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Result<Outcome, CommandError> {
     let timeout = args.next()?;
-    let mut options = PopOptions::parse(args)?;
+    let mut options = PopOptions::parse(args, end_of)?;
     let until = until(ctx.now, timeout)?;
     match first_of::<List>(ctx, &mut options.keys)? {
         Some(key) if ctx.may_answer() => pop_many(ctx, reply, key, options.end, options.count),

@@ -1,4 +1,4 @@
-//! What commands that wait have in common: how long, and where they look.
+//! What commands that wait have in common: how long, where they look, and what they take.
 //!
 //! A handler looks at its keys in order, at first; when it has waited, at the one that was written (`Ctx::looks_at`). Before it
 //! takes anything it asks for the right to answer (`Ctx::may_answer`): a client that has gone, or whose time is over, gets
@@ -40,4 +40,40 @@ pub(super) fn first_of<'k, C: Collection>(ctx: &Ctx, keys: &mut Args<'k>) -> Res
         }
     }
     Ok(None)
+}
+
+/// What LMPOP, ZMPOP and their forms that wait are to take out of the first of some keys.
+pub(super) struct PopOptions<'a, E> {
+    pub keys: Args<'a>,
+    pub end: E,
+    pub count: usize,
+}
+
+impl<'a, E> PopOptions<'a, E> {
+    /// `end_of`: reads at which end.
+    ///
+    /// Errors: syntax; a count or number of keys that is none.
+    pub fn parse(
+        args: &mut Args<'a>,
+        end_of: fn(&mut Args) -> Result<E, CommandError>,
+    ) -> Result<PopOptions<'a, E>, CommandError> {
+        let keys = at_least_one(args.next()?, "numkeys should be greater than 0")?;
+        if keys >= args.left() {
+            return Err(CommandError::Syntax);
+        }
+        let keys = args.take(keys);
+        let end = end_of(args)?;
+        let count =
+            if args.keyword("COUNT") { at_least_one(args.next()?, "count should be greater than 0")? } else { 1 };
+        if args.left() > 0 {
+            return Err(CommandError::Syntax);
+        }
+        Ok(PopOptions { keys, end, count })
+    }
+}
+
+/// A count that is at least 1. Errors: the text.
+fn at_least_one(word: &[u8], error: &'static str) -> Result<usize, CommandError> {
+    let count = number::parse_i64(word).and_then(|count| usize::try_from(count).ok()).filter(|&count| count > 0);
+    count.ok_or(CommandError::err(error))
 }

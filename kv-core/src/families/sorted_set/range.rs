@@ -5,7 +5,7 @@
 use super::{Done, put_all, put_pair, store, view};
 use crate::command::{Args, CommandError, Ctx, Event, Outcome};
 use crate::families::reply_item;
-use crate::families::wait::{first_of, until};
+use crate::families::wait::{PopOptions, first_of, until};
 use crate::resp::{Reply, number};
 use crate::store::Key;
 use crate::types::zset::{LexBound, LexRange, Member, ScoreBound, ScoreRange};
@@ -403,42 +403,13 @@ fn pop_one_key(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply, end: End) -> H
     Ok(Done)
 }
 
-/// A count that is at least 1. Errors: the text.
-fn at_least_one(word: &[u8], error: &'static str) -> Result<usize, CommandError> {
-    let count = number::parse_i64(word).and_then(|count| usize::try_from(count).ok()).filter(|&count| count > 0);
-    count.ok_or(CommandError::err(error))
-}
-
-/// What is to be taken out of the first of some sorted sets.
-struct PopOptions<'a> {
-    keys: Args<'a>,
-    end: End,
-    count: usize,
-}
-
-impl<'a> PopOptions<'a> {
-    /// Errors: the number of keys; syntax; count.
-    fn parse(args: &mut Args<'a>) -> Result<PopOptions<'a>, CommandError> {
-        let keys = at_least_one(args.next()?, "numkeys should be greater than 0")?;
-        if keys >= args.left() {
-            return Err(CommandError::Syntax);
-        }
-        let keys = args.take(keys);
-        let end = if args.keyword("MIN") {
-            End::Min
-        } else if args.keyword("MAX") {
-            End::Max
-        } else {
-            return Err(CommandError::Syntax);
-        };
-        let mut count = None;
-        while args.left() > 0 {
-            if count.is_some() || args.left() < 2 || !args.keyword("COUNT") {
-                return Err(CommandError::Syntax);
-            }
-            count = Some(at_least_one(args.next()?, "count should be greater than 0")?);
-        }
-        Ok(PopOptions { keys, end, count: count.unwrap_or(1) })
+fn end_of(args: &mut Args) -> Result<End, CommandError> {
+    if args.keyword("MIN") {
+        Ok(End::Min)
+    } else if args.keyword("MAX") {
+        Ok(End::Max)
+    } else {
+        Err(CommandError::Syntax)
     }
 }
 
@@ -456,7 +427,7 @@ fn pop_many(ctx: &mut Ctx, reply: &mut Reply, key: Key<'_>, end: End, count: usi
 /// Errors: the number of keys; syntax; count; WRONGTYPE of a key in front of the first one that is not empty.
 /// Effect: as `pop_many`.
 pub(super) fn zmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
-    let mut options = PopOptions::parse(args)?;
+    let mut options = PopOptions::parse(args, end_of)?;
     match first_of::<ZSet>(ctx, &mut options.keys)? {
         Some(key) => pop_many(ctx, reply, key, options.end, options.count),
         None => {
@@ -469,7 +440,7 @@ pub(super) fn zmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handle
 /// Reply, errors and effect: as `zmpop`; nil when its time is over.
 pub(super) fn bzmpop(ctx: &mut Ctx, args: &mut Args, reply: &mut Reply) -> Handled {
     let timeout = args.next()?;
-    let mut options = PopOptions::parse(args)?;
+    let mut options = PopOptions::parse(args, end_of)?;
     let until = until(ctx.now, timeout)?;
     match first_of::<ZSet>(ctx, &mut options.keys)? {
         Some(key) if ctx.may_answer() => pop_many(ctx, reply, key, options.end, options.count),
