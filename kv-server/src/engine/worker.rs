@@ -22,9 +22,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+mod decode;
 mod duties;
 mod epochs;
 mod execute;
+mod in_place;
 #[cfg(feature = "faults")]
 mod left_over;
 mod notices;
@@ -34,11 +36,11 @@ mod tracking;
 mod transact;
 mod wait;
 
+use decode::{Recent, Request};
 pub use duties::Rest;
 pub(super) use execute::{Env, run_gathered};
 #[cfg(feature = "faults")]
 pub use left_over::LeftOver;
-use route::{Recent, Request};
 pub use wait::Blocked;
 use wait::Served;
 pub(super) use wait::{Service, may_wait};

@@ -3,7 +3,7 @@
 use super::super::connection::{Connection, Life};
 use super::super::mail::{Dest, Mail};
 use super::super::pubsub::{Awaited, Awaiting, Kind, Message, TopicId};
-use super::route::Request;
+use super::decode::Request;
 use super::{ConnId, Worker};
 use kv_core::command::{Join, Row, Spread};
 use kv_core::resp::{Arg, Proto, Reply};

@@ -3,12 +3,9 @@
 use super::super::mail::{Batch, Dest, Mail};
 use super::super::session::ReplyMode;
 use super::super::transaction::{Execution, Place, ShardSet, Unit};
-use super::execute::env_of;
-use super::route::{Plan, Request};
+use super::decode::{Plan, Request};
 use super::{ConnId, Worker};
-use kv_core::command::{
-    Args, CommandError, Flags, Handler, Join, Known, Row, Spread, Stores, keys_of, may_be_anywhere,
-};
+use kv_core::command::{Args, CommandError, Flags, Handler, Join, Known, Row, Spread, keys_of, may_be_anywhere};
 use kv_core::resp::{Arg, Reply};
 
 /// Units kept for the next transactions.
@@ -248,51 +245,8 @@ impl Worker {
         self.connection(conn).session = before;
     }
 
-    /// Runs a unit on the own shard, as it does any command in place: straight into the connection's output.
-    fn run_unit_in_place(&mut self, conn: ConnId, mut unit: Box<Unit>) {
-        let shard = self.shard.as_mut().expect("requests run in place only while the shard is here");
-        let env = env_of!(self);
-        let c = self.connections[conn as usize].as_mut().expect("it has requests");
-        let (client, proto) = (c.session.id, c.session.proto);
-        c.saw_shard = true;
-        if unit.has_host {
-            env.run_unit(Stores::One(shard), self.table, client, &mut unit, &mut self.figures);
-            self.serve_ready();
-            // Its place in line comes before news of what it wrote.
-            self.end_unit_here(conn, unit);
-            return self.tell_stale();
-        }
-        let direct = c.tickets.is_empty();
-        let out = if direct {
-            c.output.begin_reply();
-            if c.output.tail.capacity() == 0 {
-                c.output.tail = self.output_pool.pop().unwrap_or_default();
-            }
-            &mut c.output.tail
-        } else {
-            self.scratch.clear();
-            &mut self.scratch
-        };
-        let before = out.len();
-        env.run_whole_unit(Stores::One(shard), self.table, (client, proto), &mut unit, out, &mut self.figures);
-        if unit.mute {
-            out.truncate(before);
-        }
-        let bytes = out.len() - before;
-        if !direct {
-            c.tickets.ready(&self.scratch);
-        }
-        self.recycle(unit);
-        if bytes >= super::route::BIG_REPLY_BYTES {
-            self.check_output_limit(conn);
-        }
-        self.serve_ready();
-        self.tell_stale();
-        self.say();
-    }
-
     /// The rest of a unit whose commands of the store have run here, or that has none.
-    fn end_unit_here(&mut self, conn: ConnId, unit: Box<Unit>) {
+    pub(super) fn end_unit_here(&mut self, conn: ConnId, unit: Box<Unit>) {
         let ticket = self.connection(conn).tickets.wait(false);
         self.begin_execution(conn, ticket, unit);
     }
