@@ -41,7 +41,7 @@ impl Requests {
 }
 
 struct Bench {
-    shard: Shard,
+    shard: Box<Shard>,
     hasher: Arc<KeyHasher>,
     settings: Settings,
     out: Vec<u8>,
@@ -77,7 +77,7 @@ impl Bench {
 fn main() {
     let hasher = Arc::new(KeyHasher::new([1; 16]));
     let mut bench = Bench {
-        shard: Shard::new(0, 16, Arc::clone(&hasher), 1),
+        shard: Box::new(Shard::new(0, 16, Arc::clone(&hasher), 1)),
         hasher,
         settings: Settings { string_max: 512 << 20, hll_sparse_max: 3000, limits: kv_core::types::Limits::default() },
         out: Vec::new(),

@@ -140,7 +140,7 @@ fn likely(mut words: Vec<Vec<u8>>, random: &mut Random) -> Vec<Vec<u8>> {
 struct Pair {
     world: World,
     hasher: Arc<KeyHasher>,
-    replica: Vec<Shard>,
+    replica: Vec<Box<Shard>>,
     replica_settings: Settings,
     /// All sections since the base, shard by shard.
     sections: Vec<Vec<Vec<u8>>>,
@@ -176,8 +176,8 @@ impl Pair {
         (0..self.world.shard_count()).for_each(|index| f(self.world.shard(index)));
     }
 
-    fn fresh(&self) -> Vec<Shard> {
-        let shard = |index| Shard::new(index, 16, Arc::clone(&self.hasher), 1);
+    fn fresh(&self) -> Vec<Box<Shard>> {
+        let shard = |index| Box::new(Shard::new(index, 16, Arc::clone(&self.hasher), 1));
         (0..self.sections.len()).map(shard).collect()
     }
 
@@ -255,14 +255,14 @@ impl Pair {
         self.compare()
     }
 
-    fn replay(&mut self, index: usize, section: &[u8], into: Option<&mut Shard>) -> Result<(), String> {
+    fn replay(&mut self, index: usize, section: &[u8], into: Option<&mut Box<Shard>>) -> Result<(), String> {
         let shards = self.replica.len();
         let shard = into.unwrap_or(&mut self.replica[index]);
         replay(shard, shards, section, 0, &self.replica_settings).map_err(|damage| format!("shard {index}: {damage}"))
     }
 
     /// What the log gives from its beginning.
-    fn replayed(&mut self) -> Result<Vec<Shard>, String> {
+    fn replayed(&mut self) -> Result<Vec<Box<Shard>>, String> {
         let mut fresh = self.fresh();
         for (index, shard) in fresh.iter_mut().enumerate() {
             for section in self.sections[index].clone() {

@@ -43,7 +43,7 @@ pub struct Waiting<'a> {
 
 /// The shards a command may touch. A handler cannot tell one from many.
 pub enum Stores<'a> {
-    One(&'a mut Shard),
+    One(&'a mut Box<Shard>),
     /// The involved shards, ascending by index.
     Many(&'a mut [Box<Shard>]),
 }
@@ -62,15 +62,19 @@ impl Stores<'_> {
     ///
     /// Panics: when it is not among them.
     pub fn only(&mut self, index: usize) -> Stores<'_> {
-        Stores::One(self.each().find(|shard| shard.index == index).expect("the shard takes part"))
+        Stores::One(self.boxes().iter_mut().find(|shard| shard.index == index).expect("the shard takes part"))
+    }
+
+    /// All of them. Whoever needs one for a while can put another in its place.
+    pub fn boxes(&mut self) -> &mut [Box<Shard>] {
+        match self {
+            Stores::One(shard) => std::slice::from_mut(*shard),
+            Stores::Many(shards) => shards,
+        }
     }
 
     pub fn each(&mut self) -> impl Iterator<Item = &mut Shard> {
-        let (one, many) = match self {
-            Stores::One(shard) => (Some(&mut **shard), None),
-            Stores::Many(shards) => (None, Some(shards.iter_mut().map(|s| &mut **s))),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
+        self.boxes().iter_mut().map(|shard| &mut **shard)
     }
 }
 

@@ -26,7 +26,7 @@ const RECORDS_PER_SWEEP: usize = 1024;
 ///
 /// Errors: damage, with the place of the record. What stands in front of it has been done.
 pub fn replay(
-    shard: &mut Shard,
+    shard: &mut Box<Shard>,
     shards: usize,
     section: &[u8],
     offset: u64,
@@ -35,7 +35,7 @@ pub fn replay(
     run(shard, shards, section, offset, &Settings { string_max: STRING_MAX, ..*settings })
 }
 
-fn run(shard: &mut Shard, shards: usize, section: &[u8], offset: u64, settings: &Settings) -> Result<(), Damage> {
+fn run(shard: &mut Box<Shard>, shards: usize, section: &[u8], offset: u64, settings: &Settings) -> Result<(), Damage> {
     let (log_was_on, dirty, stats) = (shard.log.on, shard.dirty, shard.stats);
     shard.log.on = false;
     let hasher = Arc::clone(&shard.hasher);
@@ -48,7 +48,7 @@ fn run(shard: &mut Shard, shards: usize, section: &[u8], offset: u64, settings: 
 }
 
 struct Replay<'a> {
-    shard: &'a mut Shard,
+    shard: &'a mut Box<Shard>,
     shards: usize,
     settings: &'a Settings,
     hasher: Arc<KeyHasher>,

@@ -65,7 +65,7 @@ impl World {
         self.hasher.key(bytes)
     }
 
-    pub fn shard(&mut self, index: usize) -> &mut Shard {
+    pub fn shard(&mut self, index: usize) -> &mut Box<Shard> {
         self.shards[index].as_mut().expect("no command is running")
     }
 

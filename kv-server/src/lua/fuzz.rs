@@ -72,7 +72,7 @@ pub fn fuzz_libraries(seed: u64) {
         let argv = [&text[..], &format, number.as_bytes()];
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, Proto::Resp2);
-        lua.run(&script, "fuzz", std::iter::empty(), argv.into_iter(), Nothing, &mut reply);
+        lua.run(&script, || "fuzz", std::iter::empty(), argv.into_iter(), Nothing, &mut reply);
         assert!(out.starts_with(b":"), "seed {seed}: {} of {}", String::from_utf8_lossy(&out), text.escape_ascii());
     }
 }

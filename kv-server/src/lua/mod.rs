@@ -38,8 +38,8 @@ use crate::config::LogLevel;
 use args::Raised;
 use kv_core::resp::{Arg, Proto, Reply};
 use mlua::{
-    ChunkMode, Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, String as LuaString, Table, Value,
-    VmState,
+    BString, ChunkMode, Either, Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib,
+    String as LuaString, Table, Value, VmState,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -98,13 +98,11 @@ type Shared<C> = Rc<RefCell<Slot<C>>>;
 pub struct Interpreter<C> {
     lua: Lua,
     slot: Shared<C>,
-    /// The globals that scripts see, and the face that they see of them.
-    globals: Table,
+    /// What scripts see as their globals.
     sandbox: Table,
-    /// Calls a function; its result, or the error as a table with its place.
+    /// Calls a function with KEYS and ARGV; its result, or the error as a table with its place.
     runner: Function,
     formats: cjson::Formats,
-    names: [LuaString; 2],
 }
 
 /// A script, compiled.
@@ -149,7 +147,7 @@ impl<C: Commands> Interpreter<C> {
         math::replace(&lua, &math::Seed::default())?;
         let prelude = lua.load(include_str!("sandbox.lua")).set_name(SANDBOX).set_mode(ChunkMode::Text);
         let made: Table = prelude.call(natives)?;
-        let (globals, sandbox): (Table, Table) = (made.raw_get("globals")?, made.raw_get("sandbox")?);
+        let sandbox: Table = made.raw_get("sandbox")?;
         // Code that is compiled by scripts lives in the sandbox, too.
         let load = {
             let sandbox = sandbox.clone();
@@ -162,9 +160,8 @@ impl<C: Commands> Interpreter<C> {
             })?
         };
         made.raw_get::<Function>("accept")?.call::<()>(load)?;
-        let names = [lua.create_string("KEYS")?, lua.create_string("ARGV")?];
         let runner = made.raw_get("run")?;
-        let interpreter = Interpreter { lua, slot, globals, sandbox, runner, formats, names };
+        let interpreter = Interpreter { lua, slot, sandbox, runner, formats };
         interpreter.watch(INSTRUCTIONS)?;
         Ok(interpreter)
     }
@@ -182,10 +179,10 @@ impl<C: Commands> Interpreter<C> {
     }
 
     /// Runs a script, and writes its reply, or the error that it ended with. `name` is its name in errors.
-    pub fn run<'a>(
+    pub fn run<'a, 'n>(
         &self,
         script: &Compiled,
-        name: &str,
+        name: impl Fn() -> &'n str,
         keys: impl ExactSizeIterator<Item = &'a [u8]>,
         argv: impl ExactSizeIterator<Item = &'a [u8]>,
         commands: C,
@@ -216,9 +213,9 @@ impl<C: Commands> Interpreter<C> {
                 reply::write(&value, proto, reply);
                 Ended::Replied
             }
-            Ok((false, error)) => self.fail(error, name, reply),
+            Ok((false, error)) => self.fail(error, name(), reply),
             Err(error) => {
-                reply.error(&format!("ERR Error running script {name}, {error}"));
+                reply.error(&format!("ERR Error running script {}, {error}", name()));
                 Ended::Failed { counted: false }
             }
         };
@@ -231,17 +228,17 @@ impl<C: Commands> Interpreter<C> {
         keys: impl ExactSizeIterator<Item = &'a [u8]>,
         argv: impl ExactSizeIterator<Item = &'a [u8]>,
     ) -> mlua::Result<(bool, Value)> {
-        let list = |words: &mut dyn ExactSizeIterator<Item = &'a [u8]>| -> mlua::Result<Table> {
-            let table = self.lua.create_table_with_capacity(words.len(), 0)?;
-            for (i, word) in words.enumerate() {
-                table.raw_set(i + 1, self.lua.create_string(word)?)?;
+        // Text goes in without a handle for each word, and what is empty is made in Lua: both are quicker.
+        let list = |words: &mut dyn ExactSizeIterator<Item = &'a [u8]>| -> mlua::Result<Option<Table>> {
+            if words.len() == 0 {
+                return Ok(None);
             }
-            Ok(table)
+            let words =
+                words.map(|w| std::str::from_utf8(w).map_or_else(|_| Either::Right(BString::from(w)), Either::Left));
+            self.lua.create_sequence_from(words).map(Some)
         };
         let (mut keys, mut argv) = (keys, argv);
-        self.globals.raw_set(&self.names[0], list(&mut keys)?)?;
-        self.globals.raw_set(&self.names[1], list(&mut argv)?)?;
-        self.runner.call(&script.0)
+        self.runner.call((&script.0, list(&mut keys)?, list(&mut argv)?))
     }
 
     /// The error of a script, with the place where it happened.

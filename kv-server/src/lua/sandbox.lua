@@ -1,5 +1,5 @@
--- What scripts see of Lua. Runs once, when an interpreter is made, and returns the globals that scripts have, the face of them
--- that is shown, and the function that runs a script.
+-- What scripts see of Lua. Runs once, when an interpreter is made, and returns the face of the globals that scripts have, and the
+-- function that runs a script.
 --
 -- A table that all scripts share is shown as a *face*: an empty table that reads through to what is behind it and refuses to be
 -- written to. Functions that would look at the face itself, or write to it without asking, are replaced by such that know.
@@ -236,8 +236,10 @@ metatables[sandbox] = readonly{__index = missing}
 strings = readonly{__index = globals.string}
 
 return {
-  globals = globals,
   sandbox = sandbox,
-  run = function(script) return xpcall(script, locate) end,
+  run = function(script, keys, argv)
+    globals.KEYS, globals.ARGV = keys or {}, argv or {}
+    return xpcall(script, locate)
+  end,
   accept = function(load) load_text = load end,
 }

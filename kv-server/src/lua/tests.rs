@@ -41,7 +41,7 @@ fn run_on(lua: &Interpreter<Desk>, source: &str, proto: Proto) -> (String, Ended
     let (keys, argv) = ([&b"k1"[..], b"k2"], [&b"a1"[..]]);
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, proto);
-    let (desk, ended) = lua.run(&script, "sha", keys.into_iter(), argv.into_iter(), desk(), &mut reply);
+    let (desk, ended) = lua.run(&script, || "sha", keys.into_iter(), argv.into_iter(), desk(), &mut reply);
     (String::from_utf8_lossy(&out).replace("\r\n", "|"), ended, desk)
 }
 

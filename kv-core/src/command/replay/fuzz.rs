@@ -82,7 +82,7 @@ const STRING_MAX: usize = 1 << 20;
 pub fn fuzz_replay(seed: u64) {
     let random = &mut Random::new(seed);
     let shards = 1 + random.index(2);
-    let mut shard = Shard::new(0, 4, Arc::new(KeyHasher::new([7; 16])), 1);
+    let mut shard = Box::new(Shard::new(0, 4, Arc::new(KeyHasher::new([7; 16])), 1));
     let settings = Settings { string_max: STRING_MAX, hll_sparse_max: 100, limits: Limits::default() };
     for _ in 0..20 {
         let mut section = section(random, &settings.limits);

@@ -14,8 +14,8 @@ fn settings() -> Settings {
     Settings { string_max: 1 << 20, hll_sparse_max: 3000, limits: Limits::default() }
 }
 
-fn shard() -> Shard {
-    Shard::new(0, 16, Arc::new(KeyHasher::new([7; 16])), 1)
+fn shard() -> Box<Shard> {
+    Box::new(Shard::new(0, 16, Arc::new(KeyHasher::new([7; 16])), 1))
 }
 
 fn refused(section: &[u8], shards: usize) -> String {

@@ -17,8 +17,10 @@ use kv_core::command::{
 };
 use kv_core::resp::{Arg, Proto, Reply, number};
 use kv_core::store::{KeyHasher, LogMark, Shard, Undo};
+use rustc_hash::FxBuildHasher;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 /// What a request asks for.
@@ -60,7 +62,7 @@ pub(in crate::engine) fn begins_everywhere(scripting: &Scripting, by_code: bool,
         let Some(sha) = sha_of(by_code, word) else { return false };
         // It is made known by its run, if at all.
         let is_known = bench.compiled.contains_key(&sha) || scripting.net.scripts.find(&sha).is_some();
-        is_known && bench.find(scripting, by_code, word).is_ok_and(|sha| bench.compiled[&sha].0.begins_everywhere())
+        is_known && bench.find(scripting, by_code, word).is_ok_and(|ready| ready.script.begins_everywhere())
     })
 }
 
@@ -70,20 +72,26 @@ pub(in crate::engine) fn begins_everywhere(scripting: &Scripting, by_code: bool,
 pub(in crate::engine) fn load(scripting: &Scripting, code: &[u8]) -> Result<Sha, Vec<u8>> {
     BENCH.with_borrow_mut(|bench| {
         let bench = bench.get_or_insert_with(Bench::new);
-        let sha = bench.find(scripting, true, code)?;
-        scripting.net.scripts.add(bench.compiled[&sha].0.clone(), true);
-        Ok(sha)
+        let ready = bench.find(scripting, true, code)?;
+        scripting.net.scripts.add(ready.script.clone(), true);
+        Ok(ready.script.sha)
     })
 }
 
 /// What a thread has for scripts.
 struct Bench {
     lua: Interpreter<Box<Running>>,
-    compiled: HashMap<Sha, (Arc<Script>, Compiled)>,
+    compiled: HashMap<Sha, Rc<Ready>, FxBuildHasher>,
     /// Whose scripts these are: in tests a thread has several servers, one after the other.
     net: Weak<Net>,
     /// Kept for the next run.
     running: Option<Box<Running>>,
+}
+
+/// A script that this thread has compiled.
+struct Ready {
+    script: Arc<Script>,
+    compiled: Compiled,
 }
 
 /// With more compiled scripts than this, those that are forgotten are looked for.
@@ -91,23 +99,23 @@ const COMPILED_MIN: usize = 1024;
 
 impl Bench {
     fn new() -> Bench {
-        Bench { lua: Interpreter::default(), compiled: HashMap::new(), net: Weak::new(), running: None }
+        Bench { lua: Interpreter::default(), compiled: HashMap::default(), net: Weak::new(), running: None }
     }
 
-    /// Compiles a script, unless it is compiled, and tells under which name it is found.
+    /// Finds a script, and compiles it unless it is compiled.
     ///
     /// Errors: an error reply.
-    fn find(&mut self, scripting: &Scripting, by_code: bool, word: &[u8]) -> Result<Sha, Vec<u8>> {
+    fn find(&mut self, scripting: &Scripting, by_code: bool, word: &[u8]) -> Result<Rc<Ready>, Vec<u8>> {
         if !std::ptr::eq(self.net.as_ptr(), Arc::as_ptr(&scripting.net)) {
             self.net = Arc::downgrade(&scripting.net);
             self.compiled.clear();
         }
         let sha = sha_of(by_code, word).ok_or_else(no_script)?;
-        if let Some((script, _)) = self.compiled.get(&sha)
-            && !script.is_forgotten()
+        if let Some(ready) = self.compiled.get(&sha)
+            && !ready.script.is_forgotten()
         {
-            script.is_used_now();
-            return Ok(sha);
+            ready.script.is_used_now();
+            return Ok(ready.clone());
         }
         let scripts = &scripting.net.scripts;
         let (script, is_new) = match scripts.find(&sha) {
@@ -120,11 +128,12 @@ impl Bench {
             .compile(script.code())
             .map_err(|text| [&b"ERR Error compiling script (new function): "[..], &text].concat())?;
         let script = if is_new { scripts.add(script, false) } else { script };
-        self.compiled.insert(sha, (script, compiled));
+        let ready = Rc::new(Ready { script, compiled });
+        self.compiled.insert(sha, ready.clone());
         if self.compiled.len() > COMPILED_MIN.max(2 * scripts.known().scripts) {
-            self.compiled.retain(|_, (script, _)| !script.is_forgotten());
+            self.compiled.retain(|_, ready| !ready.script.is_forgotten());
         }
-        Ok(sha)
+        Ok(ready)
     }
 
     fn run(
@@ -169,11 +178,11 @@ impl Bench {
             Ok(keys) => keys,
             Err(error) => return refuse(out, error.to_string().as_bytes()),
         };
-        let sha = match self.find(env.scripting, row.by_code, word(1)) {
-            Ok(sha) => sha,
+        let ready = match self.find(env.scripting, row.by_code, word(1)) {
+            Ok(ready) => ready,
             Err(text) => return refuse(out, &text),
         };
-        let (script, compiled) = &self.compiled[&sha];
+        let script = &*ready.script;
         if script.declares && !script.no_writes {
             if row.readonly {
                 return refuse(out, b"ERR Can not execute a script with write flag using *_ro command.");
@@ -192,8 +201,8 @@ impl Bench {
         let mut reply = Reply::new(out, item.proto);
         let (keys, argv) = words[3..].split_at(keys);
         let (mut running, ended) = self.lua.run(
-            compiled,
-            script.name(),
+            &ready.compiled,
+            || script.name(),
             keys.iter().map(|w| w.get(data)),
             argv.iter().map(|w| w.get(data)),
             running,
@@ -402,26 +411,14 @@ impl Running {
 
     /// Lets the shards of the request and those here change places.
     fn swap(&mut self, stores: &mut Stores<'_>) {
-        let mut count = 0;
-        match stores {
-            Stores::One(shard) => {
-                if self.shards.is_empty() {
-                    self.shards.push(Box::new(shard.stand_in()));
-                }
-                std::mem::swap(&mut **shard, &mut *self.shards[0]);
-                count = 1;
+        let shards = stores.boxes();
+        for (at, shard) in shards.iter_mut().enumerate() {
+            if self.shards.len() == at {
+                self.shards.push(Box::new(shard.stand_in()));
             }
-            Stores::Many(shards) => {
-                for shard in shards.iter_mut() {
-                    if self.shards.len() == count {
-                        self.shards.push(Box::new(shard.stand_in()));
-                    }
-                    std::mem::swap(shard, &mut self.shards[count]);
-                    count += 1;
-                }
-            }
+            std::mem::swap(shard, &mut self.shards[at]);
         }
-        self.held = count;
+        self.held = shards.len();
     }
 
     fn end(&mut self, env: &Env<'_>, stores: &mut Stores<'_>, figures: &mut Figures) {

@@ -217,7 +217,7 @@ impl Work {
     /// Replays all sections. With `lenient` what cannot be done is left out; returns how many records that was.
     fn replay(
         &self,
-        shard: &mut Shard,
+        shard: &mut Box<Shard>,
         shards: usize,
         name: &str,
         settings: &Settings,
@@ -243,7 +243,7 @@ impl Work {
 
 /// Replays records one by one, on a shard that may lack keys; returns how many were left out. A command for a key that is
 /// not there is one of them: the key may be missing since the base is damaged, and would become what it never was.
-fn salvage(shard: &mut Shard, shards: usize, section: &[u8], offset: u64, settings: &Settings) -> u64 {
+fn salvage(shard: &mut Box<Shard>, shards: usize, section: &[u8], offset: u64, settings: &Settings) -> u64 {
     let mut skipped = 0;
     let mut records = Records::new(section, 0, &settings.limits);
     let mut one: Vec<u8> = Vec::new();
