@@ -13,6 +13,9 @@
 //! constant complexity) are runs of their own, and so is every call while the slow log asks for calls of less than a
 //! millisecond: only a run of one can be slow. What follows at once begins when the one before was over.
 //!
+//! In a script every call stands alone, between lines of Lua. There each of the first calls of a quick command is timed, and later
+//! one of several, which counts for the others.
+//!
 //! A command that is carried out in parts is called once, by its first part; the time of all of them is added up.
 
 mod events;
@@ -35,6 +38,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Calls of a run: so few that their mean says something of each.
 const RUN_CALLS: u32 = 64;
+/// In scripts: so many calls of a quick command are timed each, and then one of so many.
+const TIMED_FIRST: u64 = 64;
+const TIMED_OF: u64 = 8;
 /// Below this threshold of the slow log each call is timed by itself: no run of quick commands takes as long.
 const EXACT_BELOW_US: i32 = 1000;
 const NO_ROW: RowId = RowId::MAX;
@@ -119,13 +125,29 @@ impl Costs {
         add(&self.rows[usize::from(row)].failed, 1);
     }
 
-    fn ran(&self, row: RowId, calls: u64, ns: u64, keeps_spread: bool) {
+    /// `untimed`: so many calls, counted before, took as long as each of these.
+    fn ran(&self, row: RowId, calls: u64, ns: u64, untimed: u64, keeps_spread: bool) {
         let figures = &self.rows[usize::from(row)];
+        let mean = ns / calls.max(1);
         add(&figures.calls, calls);
-        add(&figures.ns, ns);
+        add(&figures.ns, ns + mean * untimed);
         if keeps_spread && calls > 0 {
-            self.histograms()[usize::from(row)].get_or_insert_default().record(ns / calls, calls);
+            self.histograms()[usize::from(row)].get_or_insert_default().record(mean, calls + untimed);
         }
+    }
+
+    /// Counts a call in a script. How many calls one that is timed stands for besides itself; `None`: this one is not timed.
+    fn in_script(&self, row: RowId) -> Option<u64> {
+        let calls = &self.rows[usize::from(row)].calls;
+        let before = calls.load(Relaxed);
+        if before < TIMED_FIRST {
+            return Some(0);
+        }
+        if before % TIMED_OF == TIMED_OF - 1 {
+            return Some(TIMED_OF - 1);
+        }
+        add(calls, 1);
+        None
     }
 
     /// Begins anew.
@@ -182,6 +204,7 @@ pub struct Meter {
     row: Cell<RowId>,
     calls: Cell<u32>,
     counted: Cell<u32>,
+    untimed: Cell<u64>,
     begun_ns: Cell<u64>,
     /// When the last run was over, if nothing else has been done since.
     ended_ns: Cell<Option<u64>>,
@@ -193,6 +216,8 @@ pub struct Meter {
     now_ms: Cell<UnixMs>,
     metering: Cell<Metering>,
     slow: RefCell<VecDeque<SlowCall>>,
+    /// It is a script that calls.
+    is_inner: bool,
 }
 
 impl Meter {
@@ -206,6 +231,7 @@ impl Meter {
             row: Cell::new(NO_ROW),
             calls: Cell::new(0),
             counted: Cell::new(0),
+            untimed: Cell::new(0),
             begun_ns: Cell::new(0),
             ended_ns: Cell::new(None),
             is_single: Cell::new(false),
@@ -213,6 +239,7 @@ impl Meter {
             now_ms: Cell::new(0),
             metering: Cell::new(Metering { slow_ns: None, event_ns: None, is_exact: false, keeps_spread: true }),
             slow: RefCell::default(),
+            is_inner: false,
         }
     }
 
@@ -230,7 +257,7 @@ impl Meter {
 
     /// One for the commands that a call of this one calls itself, on the same thread.
     pub fn inner(&self) -> Meter {
-        Meter::new(self.net.clone(), self.system.clone(), self.worker.get())
+        Meter { is_inner: true, ..Meter::new(self.net.clone(), self.system.clone(), self.worker.get()) }
     }
 
     /// A call of `outer` begins to call others.
@@ -281,9 +308,18 @@ impl Meter {
     }
 
     fn begin_run(&self, row: RowId, counts: bool) {
+        let is_single = self.metering.get().is_exact || !is_quick(self.table.row(row));
+        let mut untimed = 0;
+        if self.is_inner && counts && !is_single && self.metering.get().event_ns.is_none() {
+            debug_assert!(self.calls.get() == 0, "a script ends each call");
+            match self.net.costs(self.worker.get()).in_script(row) {
+                Some(others) => untimed = others,
+                None => return,
+            }
+        }
         let now = self.ended_ns.take().unwrap_or_else(|| self.now_ns());
         self.end_run(now);
-        let is_single = self.metering.get().is_exact || !is_quick(self.table.row(row));
+        self.untimed.set(untimed);
         self.same.set(if is_single { NO_ROW } else { row });
         self.row.set(row);
         self.calls.set(1);
@@ -343,7 +379,8 @@ impl Meter {
         if self.calls.get() > 0 {
             let ns = now.saturating_sub(self.begun_ns.get());
             let (row, counted) = (self.row.get(), self.counted.get().into());
-            self.net.costs(self.worker.get()).ran(row, counted, ns, self.metering.get().keeps_spread);
+            let untimed = self.untimed.get();
+            self.net.costs(self.worker.get()).ran(row, counted, ns, untimed, self.metering.get().keeps_spread);
             if self.metering.get().event_ns.is_some_and(|event| ns >= event) {
                 self.event(if is_quick(self.table.row(row)) { Kind::FastCommand } else { Kind::Command }, ns);
             }

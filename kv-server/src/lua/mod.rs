@@ -229,16 +229,10 @@ impl<C: Commands> Interpreter<C> {
         argv: impl ExactSizeIterator<Item = &'a [u8]>,
     ) -> mlua::Result<(bool, Value)> {
         // Text goes in without a handle for each word, and what is empty is made in Lua: both are quicker.
-        let list = |words: &mut dyn ExactSizeIterator<Item = &'a [u8]>| -> mlua::Result<Option<Table>> {
-            if words.len() == 0 {
-                return Ok(None);
-            }
-            let words =
-                words.map(|w| std::str::from_utf8(w).map_or_else(|_| Either::Right(BString::from(w)), Either::Left));
-            self.lua.create_sequence_from(words).map(Some)
-        };
-        let (mut keys, mut argv) = (keys, argv);
-        self.runner.call((&script.0, list(&mut keys)?, list(&mut argv)?))
+        let text = |w: &'a [u8]| std::str::from_utf8(w).map_or_else(|_| Either::Right(BString::from(w)), Either::Left);
+        let keys = (keys.len() > 0).then(|| self.lua.create_sequence_from(keys.map(text))).transpose()?;
+        let argv = (argv.len() > 0).then(|| self.lua.create_sequence_from(argv.map(text))).transpose()?;
+        self.runner.call((&script.0, keys, argv))
     }
 
     /// The error of a script, with the place where it happened.

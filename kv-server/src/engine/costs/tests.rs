@@ -70,6 +70,22 @@ fn quick_calls_share_two_looks_at_the_clock_and_slow_ones_have_their_own() {
 }
 
 #[test]
+fn in_scripts_some_of_many_quick_calls_are_timed_for_all() {
+    let (mut server, client) = slow_server(1);
+    server.run(client, "EVAL \"for n=1,200 do redis.call('get','k') end\" 0");
+    assert!(stats_of(&mut server, client, "get").starts_with("calls=200,usec=200000,usec_per_call=1000.00,"));
+    // Two looks at the clock for each of the first 64 and for every eighth of the others, and one at the end.
+    assert!(stats_of(&mut server, client, "eval").starts_with("calls=1,usec=163000,"));
+    let text = server.text(client, "INFO latencystats");
+    assert!(text.contains("latency_percentiles_usec_get:p50=1003.519,p99=1003.519"), "{text}");
+    // An event must not hide among calls that are not looked at.
+    server.run(client, "CONFIG SET latency-monitor-threshold 1");
+    server.run(client, "CONFIG RESETSTAT");
+    server.run(client, "EVAL \"for n=1,200 do redis.call('get','k') end\" 0");
+    assert!(stats_of(&mut server, client, "eval").starts_with("calls=1,usec=401000,"));
+}
+
+#[test]
 fn slow_calls_are_kept_with_who_asked_and_how_long_they_waited() {
     for workers in [1, 3] {
         let (mut server, client) = slow_server(workers);

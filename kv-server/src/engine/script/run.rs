@@ -110,12 +110,13 @@ impl Bench {
             self.net = Arc::downgrade(&scripting.net);
             self.compiled.clear();
         }
+        // Most name it as it is kept.
+        if !by_code && let Some(ready) = self.ready(word) {
+            return Ok(ready);
+        }
         let sha = sha_of(by_code, word).ok_or_else(no_script)?;
-        if let Some(ready) = self.compiled.get(&sha)
-            && !ready.script.is_forgotten()
-        {
-            ready.script.is_used_now();
-            return Ok(ready.clone());
+        if let Some(ready) = self.ready(&sha) {
+            return Ok(ready);
         }
         let scripts = &scripting.net.scripts;
         let (script, is_new) = match scripts.find(&sha) {
@@ -134,6 +135,13 @@ impl Bench {
             self.compiled.retain(|_, ready| !ready.script.is_forgotten());
         }
         Ok(ready)
+    }
+
+    /// One that is compiled, and not forgotten.
+    fn ready(&self, sha: &[u8]) -> Option<Rc<Ready>> {
+        let ready = self.compiled.get(sha).filter(|ready| !ready.script.is_forgotten())?;
+        ready.script.is_used_now();
+        Some(ready.clone())
     }
 
     fn run(
