@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use kv_core::resp::client::TLS_OPTIONS;
 
 use crate::clock;
 use crate::driver::pace::Arrivals;
@@ -33,7 +35,11 @@ const DEFAULT_DATA_BYTES: usize = 3;
     version,
     about = "Loads kv-server, or any Redis server, and measures throughput and latency.",
     disable_help_flag = true,
+    disable_version_flag = true,
     disable_help_subcommand = true,
+    override_usage = "kv-bench [OPTIONS] [COMMAND [ARGUMENT]...]\n       kv-bench [OPTIONS] MODE [MODE'S OPTIONS]",
+    subcommand_value_name = "MODE",
+    subcommand_help_heading = "Modes",
     args_conflicts_with_subcommands = false,
     after_help = "A command after the options is sent instead of -t's. In it __key__ becomes key: and 12 digits, the same \
                   wherever it stands, __rand_int__ 12 digits drawn anew, __int:LOW:HIGH__ a number, __data__ a value of -d."
@@ -48,11 +54,42 @@ pub struct CommandLine {
     #[command(subcommand)]
     pub mode: Option<Mode>,
     /// Prints this help
-    #[arg(long, action = ArgAction::Help, global = true)]
+    #[arg(long, action = ArgAction::Help, global = true, help_heading = "Output")]
     help: Option<bool>,
+    /// Prints the version
+    #[arg(short = 'v', long, action = ArgAction::Version, help_heading = "Output")]
+    version: Option<bool>,
+}
+
+const SENT: &str = "What is sent";
+const SEARCHES: &str = "Instead of one run a test";
+
+/// What redis-benchmark has and kv-bench has not, and why.
+const ABSENT: [(&[&str], &str); 2] =
+    [(&TLS_OPTIONS, "kv-bench speaks no TLS"), (&["--cluster"], "kv-bench knows no cluster: it loads one server")];
+
+impl CommandLine {
+    /// Leaves the program for `--help`, `--version` and what is wrong (status 2).
+    pub fn of_process() -> CommandLine {
+        CommandLine::try_parse().unwrap_or_else(|error| {
+            match error.get(ContextKind::InvalidArg).and_then(|option| absent(&option.to_string())) {
+                Some(why) if error.kind() == ErrorKind::UnknownArgument => {
+                    CommandLine::command().error(ErrorKind::UnknownArgument, why).exit()
+                }
+                _ => error.exit(),
+            }
+        })
+    }
+}
+
+/// Why there is no such option, if somebody who knows redis-benchmark may look for it.
+fn absent(option: &str) -> Option<String> {
+    let (_, why) = ABSENT.iter().find(|(options, _)| options.contains(&option))?;
+    Some(format!("{option}: {why}"))
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
 pub struct BenchOptions {
     /// Requests of each test [default: 100000]
     #[arg(short = 'n', value_name = "REQUESTS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -77,43 +114,43 @@ pub struct BenchOptions {
     #[arg(long, value_name = "THREADS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: u32,
     /// Bytes of a value: 64, 10-1000, 64:90,4096:10 (sizes with weights) or lognormal:MEDIAN:DEVIATION [default: 3]
-    #[arg(short = 'd', value_name = "BYTES")]
+    #[arg(short = 'd', value_name = "BYTES", help_heading = SENT)]
     data: Option<ValueSize>,
     /// Number of keys to choose from; without it all requests name the same key
-    #[arg(short = 'r', value_name = "KEYS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    #[arg(short = 'r', value_name = "KEYS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000), help_heading = SENT)]
     keyspace: Option<u64>,
     /// How keys are chosen: uniform, zipfian[:EXPONENT], gaussian[:DEVIATION], sequential, hotset[:KEYS/REQUESTS], latest
-    #[arg(long, value_name = "PATTERN", requires = "keyspace")]
+    #[arg(long, value_name = "PATTERN", requires = "keyspace", help_heading = SENT)]
     key_pattern: Option<KeyPattern>,
     /// Seconds that keys of SET live: 60 or 10-100
-    #[arg(long, value_name = "SECONDS", value_parser = span)]
+    #[arg(long, value_name = "SECONDS", value_parser = span, help_heading = SENT)]
     ttl: Option<(u64, u64)>,
     /// Keys in one MSET or MGET
-    #[arg(long, value_name = "KEYS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "KEYS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = SENT)]
     multi_keys: u32,
     /// What chooses keys, values and moments: the same number repeats a run
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     /// Tests, separated by commas [default: ping_mbulk,set,get,incr,mset,mget]
-    #[arg(short = 't', value_name = "TESTS", group = "what")]
+    #[arg(short = 't', value_name = "TESTS", group = "what", help_heading = SENT)]
     tests: Option<String>,
     /// Tests and commands with weights: get:80,set:15,zadd:5
-    #[arg(long, value_name = "MIX", group = "what")]
+    #[arg(long, value_name = "MIX", group = "what", help_heading = SENT)]
     mix: Option<String>,
     /// A workload of YCSB, A to F, over -r records
-    #[arg(long, value_name = "LETTER", group = "what", requires = "keyspace")]
+    #[arg(long, value_name = "LETTER", group = "what", requires = "keyspace", help_heading = SENT)]
     ycsb: Option<char>,
     /// Reads keys, and sets those that are not found
-    #[arg(long, group = "what", requires = "keyspace")]
+    #[arg(long, group = "what", requires = "keyspace", help_heading = SENT)]
     cache_aside: bool,
     /// Sends a log of MONITOR again
-    #[arg(long, value_name = "FILE", group = "what", conflicts_with_all = ["rate", "verify", "preload"])]
+    #[arg(long, value_name = "FILE", group = "what", conflicts_with_all = ["rate", "verify", "preload"], help_heading = SENT)]
     replay: Option<PathBuf>,
     /// Sends the log at its own moments, so many times as fast; without it as fast as replies come
-    #[arg(long, value_name = "TIMES", requires = "replay", value_parser = positive)]
+    #[arg(long, value_name = "TIMES", requires = "replay", value_parser = positive, help_heading = SENT)]
     replay_speed: Option<f64>,
     /// Writes every key of -r once before the tests
-    #[arg(long, requires = "keyspace")]
+    #[arg(long, requires = "keyspace", help_heading = SENT)]
     preload: bool,
     /// Open loop: so many requests a second (50000, 50k, 1.5m), whatever the server does
     #[arg(long, value_name = "RATE", value_parser = rate)]
@@ -122,19 +159,19 @@ pub struct BenchOptions {
     #[arg(long, value_name = "KIND", default_value = "poisson")]
     arrivals: Arrivals,
     /// Writes values that tell their key and carry a checksum, and checks what GET returns
-    #[arg(long)]
+    #[arg(long, help_heading = SENT)]
     verify: bool,
     /// Looks for the highest rate that keeps an objective: p99=2ms, p99.9=500us
-    #[arg(long, value_name = "OBJECTIVE", conflicts_with_all = ["rate", "requests", "replay", "against"])]
+    #[arg(long, value_name = "OBJECTIVE", conflicts_with_all = ["rate", "requests", "replay", "against"], help_heading = SEARCHES)]
     find_max: Option<Objective>,
     /// Compares with another server, in rounds
-    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address, help_heading = SEARCHES)]
     against: Option<(String, u16)>,
     /// Rounds of --against [default: 5] and of --drill [default: 3]
-    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = SEARCHES)]
     rounds: Option<u32>,
     /// Starts a server by this command, kills it under load, starts it again and counts acknowledged writes that are lost
-    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["what", "rate", "find_max", "against", "verify", "preload", "requests"])]
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["what", "rate", "find_max", "against", "verify", "preload", "requests"], help_heading = SEARCHES)]
     drill: Option<String>,
     /// Runs the tests again and again, until Ctrl-C
     #[arg(short = 'l', conflicts_with_all = ["find_max", "against", "drill"])]
@@ -143,10 +180,10 @@ pub struct BenchOptions {
     #[arg(short = 'I', conflicts_with_all = ["what", "find_max", "against", "drill", "forever"])]
     pub idle: bool,
     /// The last argument of the command comes from the standard input
-    #[arg(short = 'x', requires = "command")]
+    #[arg(short = 'x', requires = "command", help_heading = SENT)]
     stdin_last: bool,
     /// A command to send instead of tests
-    #[arg(trailing_var_arg = true, value_name = "COMMAND", group = "what")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", group = "what", help_heading = SENT)]
     command: Vec<String>,
 }
 

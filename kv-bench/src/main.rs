@@ -30,11 +30,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use args::{CommandLine, Mode};
-use clap::Parser;
 use report::Report;
 
 fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = CommandLine::of_process();
     allow_many_connections();
     match run(&line) {
         Ok(true) => ExitCode::SUCCESS,

@@ -23,8 +23,9 @@ pub struct Latency {
     pub max: f64,
 }
 
+/// To a tenth of a microsecond.
 fn ms(ns: f64) -> f64 {
-    (ns / 1e3).round() / 1e3
+    (ns / 1e2).round() / 1e4
 }
 
 pub fn rounded(value: f64, digits: i32) -> f64 {
@@ -49,11 +50,14 @@ impl Latency {
     }
 }
 
+/// With three decimals, or as many as the format says.
 impl std::fmt::Display for Latency {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let decimals = f.precision().unwrap_or(3);
         write!(
             f,
-            "avg {:.3}  min {:.3}  p50 {:.3}  p90 {:.3}  p99 {:.3}  p99.9 {:.3}  max {:.3}",
+            "avg {:.decimals$}  min {:.decimals$}  p50 {:.decimals$}  p90 {:.decimals$}  p99 {:.decimals$}  \
+             p99.9 {:.decimals$}  max {:.decimals$}",
             self.avg, self.min, self.p50, self.p90, self.p99, self.p999, self.max
         )
     }

@@ -13,6 +13,7 @@ use clap::Args;
 use kv_core::resp::client::{ReplyDecoder, Uri, Value, encode_request};
 
 #[derive(Args, Clone, Debug, PartialEq)]
+#[command(next_help_heading = "Server")]
 pub struct Server {
     /// Server's name or address
     #[arg(short = 'h', value_name = "HOST", default_value = "127.0.0.1", global = true)]

@@ -13,16 +13,27 @@ use clap::{ArgAction, Args, CommandFactory, Parser};
 use kv_core::resp::line;
 
 use crate::format::{Format, Style};
-use crate::modes::keys::{Measure, Walk};
+use crate::modes::keys::{Measure, TOP_OF_TYPE, Walk};
+use crate::modes::keystats::TOP_OF_ALL;
 use crate::modes::latency::Latency;
 use crate::modes::{Mode, Pace};
 use crate::transfer::Transfer;
 use crate::transfer::file::Format as FileFormat;
 use crate::transfer::import::Settings;
-use kv_core::resp::client::Uri;
+use kv_core::resp::client::{TLS_OPTIONS, Uri};
 
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 6379;
+
+/// What redis-cli has and kv-cli has not, and why.
+const ABSENT: [(&[&str], &str); 6] = [
+    (&TLS_OPTIONS, "there is no TLS yet; -s reaches a Unix socket"),
+    (&["-c", "--cluster", "--verbose"], "there is no cluster: one kv-server uses every core"),
+    (&["--replica", "--slave", "--rdb", "--functions-rdb"], "there is no replication; `kv-cli export` writes all keys"),
+    (&["--lru-test"], "`kv-bench --cache-aside` tells how a cache does"),
+    (&["--ldb", "--ldb-sync-mode"], "there is no debugger of scripts"),
+    (&["--vset-recall", "--vset-recall-count", "--vset-recall-ef", "--vset-recall-ele"], "there are no vector sets"),
+];
 
 #[derive(Parser, Debug)]
 #[command(
@@ -136,13 +147,19 @@ struct ModeOptions {
     /// The same; elements of a collection that are looked at, 0 for all [default: the server's]
     #[arg(long, value_name = "NUMBER", group = "mode")]
     memkeys_samples: Option<u64>,
+    /// Memory and lengths together: the largest keys, a table of types, how sizes are spread
+    #[arg(long, group = "mode")]
+    keystats: bool,
+    /// The same; elements of a collection that are looked at, 0 for all [default: the server's]
+    #[arg(long, value_name = "NUMBER", group = "mode")]
+    keystats_samples: Option<u64>,
     /// The keys used most often (the server's maxmemory-policy must be an LFU)
     #[arg(long, group = "mode")]
     hotkeys: bool,
     /// All keys, by SCAN
     #[arg(long, group = "mode")]
     scan: bool,
-    /// Only keys that match, with --scan, --bigkeys, --memkeys and --hotkeys
+    /// Only keys that match, with modes that walk over keys: --scan, --bigkeys, --memkeys, --keystats, --hotkeys
     #[arg(long, value_name = "PATTERN", requires = "mode", conflicts_with = "quoted_pattern")]
     pattern: Option<OsString>,
     /// The same as a quoted string
@@ -151,6 +168,12 @@ struct ModeOptions {
     /// Keys that each SCAN is asked for [default: 1000]
     #[arg(long, value_name = "KEYS", requires = "mode", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// Where the walk begins: what an interrupted one has told
+    #[arg(long, value_name = "CURSOR", requires = "mode")]
+    cursor: Option<u64>,
+    /// Keys that are shown: with --keystats in all [default: 10], with its kin of each type [default: 5]
+    #[arg(long, value_name = "NUMBER", requires = "mode", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    top: Option<u32>,
     /// Sends what the standard input has, which is protocol already, and counts replies and errors
     #[arg(long, group = "mode")]
     pipe: bool,
@@ -226,6 +249,12 @@ struct Reach {
     /// Seconds that connecting may take [default: the system's]
     #[arg(short = 't', value_name = "SECONDS", value_parser = positive_seconds)]
     timeout: Option<f64>,
+    /// Tries a name's IPv4 addresses first
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// Tries a name's IPv6 addresses first
+    #[arg(short = '6')]
+    ipv6: bool,
 }
 
 /// `kv-cli export`
@@ -304,6 +333,14 @@ pub struct Target {
     pub resp3: bool,
     /// How long connecting may take; none: as long as the system tries.
     pub timeout: Option<Duration>,
+    /// Which of a name's addresses are tried first; none: in the system's order.
+    pub family: Option<Family>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
 }
 
 impl fmt::Display for Address {
@@ -349,7 +386,7 @@ impl Options {
     fn resolve(mut line: CommandLine, environment: &Environment) -> Result<Options, String> {
         // Everything behind the first word belongs to the command, whatever it looks like; no command begins with '-'.
         if let Some(option) = line.command.first().filter(|word| word.as_encoded_bytes().starts_with(b"-")) {
-            return Err(format!("unknown option {} (see --help)", option.display()));
+            return Err(unknown(&option.to_string_lossy()));
         }
         let mut reach = std::mem::take(&mut line.reach);
         let word = Word::of(&line.command).unwrap_or_else(|error| error.exit());
@@ -392,6 +429,13 @@ impl Options {
             None => line.task(&format, pace)?,
         };
         Ok(Options { target, format, repeat, interval: interval.unwrap_or_default(), show_pushes, task })
+    }
+}
+
+fn unknown(option: &str) -> String {
+    match ABSENT.iter().find(|(options, _)| options.contains(&option)) {
+        Some((_, why)) => format!("{option}: {why} (see --help)"),
+        None => format!("unknown option {option} (see --help)"),
     }
 }
 
@@ -465,8 +509,7 @@ impl ModeOptions {
             || self.latency_history
             || self.latency_dist
             || self.intrinsic_latency.is_some()
-            || self.measure().is_some()
-            || self.scan
+            || self.is_walk()
             || self.pipe
             || self.monitor
     }
@@ -484,7 +527,11 @@ impl ModeOptions {
     }
 
     fn is_walk(&self) -> bool {
-        self.scan || self.measure().is_some()
+        self.scan || self.has_ranking()
+    }
+
+    fn has_ranking(&self) -> bool {
+        self.measure().is_some() || self.keystats || self.keystats_samples.is_some()
     }
 
     fn measure(&self) -> Option<Measure> {
@@ -501,8 +548,12 @@ impl ModeOptions {
 
     /// The mode that one of the options names. (MONITOR is a command.)
     fn mode(self, format: &Format, pace: Pace) -> Result<Mode, String> {
-        if !self.is_walk() && (self.pattern.is_some() || self.quoted_pattern.is_some() || self.count.is_some()) {
-            return Err("--pattern and --count are for modes that walk over keys".to_owned());
+        let of_walks = self.pattern.is_some() || self.quoted_pattern.is_some() || self.count.or(self.cursor).is_some();
+        if !self.is_walk() && of_walks {
+            return Err("--pattern, --count and --cursor are for modes that walk over keys".to_owned());
+        }
+        if !self.has_ranking() && self.top.is_some() {
+            return Err("--top is for --keystats, --bigkeys, --memkeys and --hotkeys".to_owned());
         }
         if let Some(seconds) = self.intrinsic_latency {
             return Ok(Mode::Intrinsic(Duration::from_secs_f64(seconds)));
@@ -529,10 +580,12 @@ impl ModeOptions {
             (Some(plain), _) => Some(plain.into_vec()),
             (None, quoted) => quoted.map(|quoted| unquote_argument(quoted.into_vec())).transpose()?,
         };
-        let walk = Walk { pattern, count: self.count, pause: pace.interval };
+        let walk = Walk { pattern, count: self.count, pause: pace.interval, cursor: self.cursor.unwrap_or(0) };
+        let top = self.top.map(|top| top as usize);
         Ok(match measure {
-            Some(measure) => Mode::Measure(measure, walk),
-            None => Mode::Scan(walk),
+            Some(measure) => Mode::Measure(measure, walk, top.unwrap_or(TOP_OF_TYPE)),
+            None if self.scan => Mode::Scan(walk),
+            None => Mode::KeyStats { samples: self.keystats_samples, walk, top: top.unwrap_or(TOP_OF_ALL) },
         })
     }
 }
@@ -639,6 +692,8 @@ impl Reach {
             no_auth_warning: self.no_auth_warning || other.no_auth_warning,
             db: self.db.or(other.db),
             timeout: self.timeout.or(other.timeout),
+            ipv4: self.ipv4 || (other.ipv4 && !self.ipv6),
+            ipv6: self.ipv6 || (other.ipv6 && !self.ipv4),
         }
     }
 
@@ -664,6 +719,11 @@ impl Reach {
             db: db.unwrap_or(0),
             resp3,
             timeout: self.timeout.map(Duration::from_secs_f64),
+            family: match (self.ipv4, self.ipv6) {
+                (true, _) => Some(Family::V4),
+                (_, true) => Some(Family::V6),
+                _ => None,
+            },
         };
         Ok((target, db))
     }

@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use kv_core::resp::client::{ReplyDecoder, ReplyError, Value, encode_request};
 
-use crate::args::{Address, Target};
+use crate::args::{Address, Family, Target};
 
 /// Why a connection cannot be used any more, or never could.
 #[derive(Debug)]
@@ -58,13 +58,13 @@ enum Stream {
 }
 
 impl Stream {
-    fn open(address: &Address, timeout: Option<Duration>) -> io::Result<Stream> {
-        match address {
+    fn open(target: &Target) -> io::Result<Stream> {
+        match &target.address {
             Address::Tcp { host, port } => {
-                let place = (host.as_str(), *port);
-                let stream = match timeout {
-                    None => TcpStream::connect(place)?,
-                    Some(timeout) => connect_within(place.to_socket_addrs()?, timeout)?,
+                let places = in_order((host.as_str(), *port).to_socket_addrs()?.collect(), target.family);
+                let stream = match target.timeout {
+                    None => TcpStream::connect(&places[..])?,
+                    Some(timeout) => connect_within(places.into_iter(), timeout)?,
                 };
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
@@ -102,8 +102,16 @@ impl Stream {
     }
 }
 
+/// The addresses of one family first, in the system's order otherwise.
+fn in_order(mut places: Vec<SocketAddr>, first: Option<Family>) -> Vec<SocketAddr> {
+    if let Some(first) = first {
+        places.sort_by_key(|place| place.is_ipv4() != (first == Family::V4));
+    }
+    places
+}
+
 /// The first address of a name that answers, each being given `timeout`.
-fn connect_within(places: impl Iterator<Item = std::net::SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
+fn connect_within(places: impl Iterator<Item = SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for place in places {
         match TcpStream::connect_timeout(&place, timeout) {
@@ -163,8 +171,7 @@ pub struct Connection {
 impl Connection {
     /// Connects and says who we are. Refused steps do not end the connection: the user may put them right.
     pub fn open(target: &Target) -> Result<(Connection, Vec<Refusal>), Lost> {
-        let stream = Stream::open(&target.address, target.timeout)
-            .map_err(|error| Lost::Refused(target.address.clone(), error))?;
+        let stream = Stream::open(target).map_err(|error| Lost::Refused(target.address.clone(), error))?;
         let mut connection = Connection { stream, replies: ReplyDecoder::default(), out: Vec::new() };
         let db = target.db.to_string();
         let mut steps: Vec<(Step, Vec<&str>)> = Vec::new();
@@ -258,5 +265,19 @@ impl Connection {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_family_asked_for_come_first_and_the_others_after_them() {
+        let places = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let all = || places(&["[::1]:7", "127.0.0.1:7", "[::2]:7", "127.0.0.2:7"]);
+        assert_eq!(in_order(all(), None), all());
+        assert_eq!(in_order(all(), Some(Family::V4)), places(&["127.0.0.1:7", "127.0.0.2:7", "[::1]:7", "[::2]:7"]));
+        assert_eq!(in_order(all(), Some(Family::V6)), places(&["[::1]:7", "[::2]:7", "127.0.0.1:7", "127.0.0.2:7"]));
     }
 }

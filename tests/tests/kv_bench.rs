@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use kv_core::resp::client::Value;
+use kv_tests::browser::{Browser, Seen};
 use kv_tests::client::Client;
 use kv_tests::process::{Server, program, run};
 use serde_json::Value as Json;
@@ -89,6 +90,18 @@ fn the_last_argument_can_come_from_the_standard_input() {
 }
 
 #[test]
+fn options_of_redis_benchmark_that_have_no_meaning_are_refused_with_the_reason() {
+    let server = Server::start(&["--shards", "1"]);
+    for (option, reason) in
+        [("--cluster", "knows no cluster"), ("--tls", "speaks no TLS"), ("--sni x", "speaks no TLS")]
+    {
+        let output = bench(&server, &format!("{option} -t ping -n 1"));
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(reason), "{option}");
+    }
+}
+
+#[test]
 fn idle_connections_are_held_as_long_as_asked_for() {
     let server = Server::start(&["--shards", "1"]);
     let output = bench(&server, "-I -c 20 --seconds 0.2");
@@ -119,4 +132,97 @@ fn a_suite_compares_case_by_case_and_deletes_nothing_unasked() {
     assert_eq!(tests, ["zrank", "xread 10"]);
     assert!(lines.iter().all(|line| line["rounds"] == 2 && line["runs"][0][0]["errors"] == 0), "{lines:?}");
     assert!(lines[0]["runs"][0][0]["misses"] == 0, "the members that are asked for are there");
+}
+
+/// Measures the page when it is whole, and leaves what it found beside it.
+const PROBE: &str = r#"<script>
+addEventListener("load", () => {
+  const inside = (box, of) => box.left >= of.left - 1 && box.right <= of.right + 1 && box.top >= of.top - 1 && box.bottom <= of.bottom + 1;
+  const charts = [...document.querySelectorAll("svg")].map(svg => {
+    const [frame, lines] = [svg.getBoundingClientRect(), [...svg.querySelectorAll("polyline")]];
+    return {
+      title: svg.querySelector(".title").textContent,
+      lines: lines.map(line => line.points.length),
+      colours: lines.map(line => getComputedStyle(line).stroke.match(/\d+/g).map(Number)),
+      told: svg.querySelectorAll(".point title").length,
+      inside: lines.every(line => inside(line.getBoundingClientRect(), frame)),
+      text: Math.min(...[...svg.querySelectorAll("text")].map(text => text.getBoundingClientRect().height)),
+    };
+  });
+  const found = document.createElement("script");
+  found.type = "application/json";
+  found.textContent = JSON.stringify({
+    charts, window: innerWidth, width: document.documentElement.scrollWidth,
+    requests: performance.getEntriesByType("resource").map(entry => entry.name),
+  });
+  parent.document.body.append(found);
+});
+</script>"#;
+
+/// Makes a report, and opens it in a window of so many pixels. Also what kv-bench told beside it.
+fn opened(browser: Browser, server: &Server, args: &str, size: (u32, u32)) -> (Json, Json, Seen) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    let told = result(server, &format!("{args} --html {}", path.display()));
+    let page = std::fs::read_to_string(path).unwrap();
+    // The page forbids every script; the probe alone is let in.
+    let policy = "style-src 'unsafe-inline'";
+    assert!(page.contains(policy) && page.contains("<title>") && !page.contains("<script"), "{page}");
+    let page = page.replacen(policy, &format!("{policy}; script-src 'unsafe-inline'"), 1);
+    let seen = browser.open(&page.replacen("<title>", &format!("{PROBE}<title>"), 1), size);
+    let found = seen.around.rsplit_once("<script type=\"application/json\">").expect("the probe has run").1;
+    let found = serde_json::from_str(found.split_once("</script>").unwrap().0).expect("JSON");
+    (told, found, seen)
+}
+
+/// A report in a browser: as many points as there is data, everything within the window and large enough to read,
+/// nothing asked for and nothing complained of.
+fn assert_shown(found: &Json, seen: &Seen, charts: &[(&str, &[usize])]) {
+    let shown: Vec<(&str, Vec<usize>)> = found["charts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|chart| (chart["title"].as_str().unwrap(), serde_json::from_value(chart["lines"].clone()).unwrap()))
+        .collect();
+    let wanted: Vec<(&str, Vec<usize>)> = charts.iter().map(|(title, lines)| (*title, lines.to_vec())).collect();
+    assert_eq!(shown, wanted);
+    for (chart, (_, lines)) in found["charts"].as_array().unwrap().iter().zip(charts) {
+        assert_eq!(chart["told"], lines.iter().sum::<usize>(), "{chart}");
+        assert_eq!(chart["inside"], true, "{chart}");
+        assert!(chart["text"].as_f64().unwrap() >= 8.0, "{chart}");
+        for colour in chart["colours"].as_array().unwrap() {
+            let drawn = seen.picture.count(serde_json::from_value(colour.clone()).unwrap());
+            assert!(drawn > 50, "{drawn} pixels of a line: {chart}");
+        }
+    }
+    assert!(found["width"].as_u64() <= found["window"].as_u64(), "it is wider than its window: {found}");
+    assert_eq!(found["requests"], serde_json::json!([]));
+    assert_eq!(seen.console, [""; 0]);
+}
+
+#[test]
+fn a_report_is_readable_in_a_browser_and_asks_nobody_for_anything() {
+    let Some(browser) = Browser::find() else { return };
+    let server = Server::start(&["--shards", "2"]);
+    let load = "-t get -r 500 --preload --rate 2k --seconds 3";
+    let (result, found, seen) = opened(browser, &server, load, (380, 4000));
+    assert_eq!((seen.picture.width, &found["window"]), (380, &380.into()));
+    let length = |list: &Json| list.as_array().unwrap().len();
+    let seconds = result["timeline"].as_array().unwrap().iter().filter(|second| second["partial"] != true);
+    let seconds = seconds.count();
+    assert!(seconds > 1, "{result}");
+    let percentiles = [length(&result["percentiles"]["latency"]), length(&result["percentiles"]["service"])];
+    assert_shown(
+        &found,
+        &seen,
+        &[
+            ("Latency by percentile", &percentiles),
+            ("Throughput over time", &[seconds]),
+            ("Latency over time", &[seconds; 3]),
+            ("CPU of the server", &[seconds]),
+            ("Memory of the server", &[seconds]),
+        ],
+    );
+    let (search, found, seen) = opened(browser, &server, "-t get --find-max p99=1000ms --seconds 0.1", (1400, 1000));
+    assert_shown(&found, &seen, &[("Latency against load", &[length(&search["curve"]); 4])]);
 }

@@ -121,6 +121,39 @@ fn the_largest_keys_of_each_type_are_found() {
 }
 
 #[test]
+fn sizes_of_keys_are_told_in_one_walk() {
+    on_both(|store| {
+        let mut client = store.client();
+        (0..50).for_each(|number| drop(client.ask(&["SET", &format!("s{number}"), "v"])));
+        client.ask(&["RPUSH", "long", &"x".repeat(5000), "y"]);
+        for words in [&["--keystats", "--top", "2"][..], &["--keystats-samples", "0", "--top", "2", "--count", "7"]] {
+            let found = fine(store, words);
+            let lines: Vec<Vec<&str>> = found.lines().map(|line| line.split_whitespace().collect()).collect();
+            assert_eq!(lines[1][1..], ["list", "2", "elements", "\"long\""], "{found}");
+            assert!(lines[2][1..].starts_with(&["string", "1", "bytes"]) && lines[3].is_empty(), "{found}");
+            assert!(lines.iter().any(|line| line.starts_with(&["string", "50"])), "{found}");
+            assert!(lines.iter().any(|line| line.starts_with(&["99", "%"])), "{found}");
+            assert!(found.ends_with("51 of 51 keys looked at\n"), "{found}");
+        }
+        // Nothing is left behind the last cursor that SCAN may tell.
+        let all = fine(store, &["--scan", "--cursor", "0"]);
+        assert_eq!(all.lines().count(), 51);
+    });
+}
+
+#[test]
+fn what_redis_cli_has_and_kv_has_not_is_refused_with_the_reason() {
+    on_both(|store| {
+        for (option, reason) in [("--tls", "no TLS"), ("-c", "no cluster"), ("--replica", "no replication")] {
+            let ran = ask(store, &[option, "ping"], b"");
+            assert_eq!(ran.status, Some(2), "{option}");
+            assert!(ran.err.contains(&format!("{option}: ")) && ran.err.contains(reason), "{}", ran.err);
+        }
+        assert_eq!(fine(store, &["-4", "ping"]), "PONG\n");
+    });
+}
+
+#[test]
 fn the_keys_used_most_often_are_found() {
     let Some(redis) = Redis::start_with(&["--maxmemory-policy", "allkeys-lfu", "--lfu-log-factor", "0"]) else {
         return;

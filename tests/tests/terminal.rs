@@ -1,6 +1,6 @@
 //! kv-cli as a person meets it: in a terminal, with keys pressed and a screen looked at.
 
-use kv_tests::moving::Reached;
+use kv_tests::moving::{Reached, ask};
 use kv_tests::process::{Server, program, wait_until};
 use kv_tests::redis::Redis;
 use kv_tests::terminal::{CTRL_C, CTRL_D, ENTER, RIGHT, TAB, Terminal, UP};
@@ -279,6 +279,23 @@ fn the_latency_line_stays_one_line_until_ctrl_c() {
     terminal.wait("some samples", |text| text.contains("samples)") && text.trim_end().lines().count() == 1);
     terminal.keys(CTRL_C);
     assert!(terminal.end().success());
+}
+
+#[test]
+fn a_walk_over_keys_tells_after_ctrl_c_what_it_found_and_where_to_go_on() {
+    let server = server();
+    let mut client = server.client();
+    (0..300).for_each(|number| drop(client.ask(&["SET", &format!("k{number}"), "v"])));
+    // A pause that nobody waits for: the walk is in it when it is told to stop.
+    let terminal = cli_from(&["--keystats", "--count", "100", "-i", "1000"], &server);
+    terminal.wait_for(" of 300");
+    terminal.keys(CTRL_C);
+    let text = terminal.wait_for("goes on from there");
+    let cursor = text.split("--cursor ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert!(terminal.end().success());
+    let rest = ask(&server, &["--scan", "--cursor", &cursor], b"");
+    let rest = rest.out.iter().filter(|byte| **byte == b'\n').count();
+    assert!((1..300).contains(&rest), "{rest} keys are left");
 }
 
 #[test]

@@ -28,6 +28,12 @@ fn the_command_line_is_well_formed() {
 }
 
 #[test]
+fn what_kv_bench_has_not_is_refused_with_the_reason() {
+    assert_eq!(absent("--cluster").unwrap(), "--cluster: kv-bench knows no cluster: it loads one server");
+    assert!(absent("--tls").unwrap().contains("no TLS") && absent("--bogus").is_none());
+}
+
+#[test]
 fn what_is_sent_is_one_of_tests_mixes_workloads_and_commands() {
     assert_eq!(names("-t get,set").unwrap(), ["GET", "SET"]);
     assert_eq!(names("-c 2 set x __rand_int__").unwrap(), ["set x __rand_int__"]);

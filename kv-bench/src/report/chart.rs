@@ -52,6 +52,9 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 42.0;
 
+/// Room for a letter of a legend, also where a narrow window makes it larger.
+const LETTER_WIDTH: f64 = 9.5;
+
 /// More points than this have no text of their own.
 const TOLD_MAX: usize = 400;
 
@@ -243,7 +246,7 @@ impl Chart {
                 "<text class=\"legend c{}\" x=\"{x:.0}\" y=\"16\" text-anchor=\"end\">{name}</text>",
                 series.color
             ));
-            x -= 14.0 + 7.0 * series.name.chars().count() as f64;
+            x -= 18.0 + LETTER_WIDTH * series.name.chars().count() as f64;
         }
         svg + "</svg>\n"
     }

@@ -1,4 +1,5 @@
-//! `--html`: a page of its own, with curves, that needs no network and no script.
+//! `--html`: a page of its own, with curves, that needs no network and no script, and is forbidden both. In a narrow window
+//! the charts shrink and their texts grow; wide tables are scrolled by themselves.
 
 use std::fmt::Write;
 
@@ -21,8 +22,9 @@ h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.
 code { font: 13px ui-monospace, monospace; } pre { background: var(--card); padding: .6rem .8rem; overflow-x: auto; border-radius: 6px; white-space: pre-wrap; }
 .tiles { display: flex; flex-wrap: wrap; gap: .7rem; margin: .8rem 0; } .tile { background: var(--card); border-radius: 8px; padding: .5rem .9rem; }
 .tile b { display: block; font-size: 1.25rem; } .tile span { color: var(--soft); font-size: .82rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(480px, 1fr)); gap: 1rem; } svg { width: 100%; height: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0; } th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--grid); }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(480px, 100%), 1fr)); gap: 1rem; } svg { width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0; } th, td { text-align: right; white-space: nowrap; padding: .2rem .7rem; border-bottom: 1px solid var(--grid); }
 th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 500; }
 .doubts { border-left: 3px solid var(--warn); padding-left: .8rem; margin: .8rem 0; } .doubts p { margin: .15rem 0; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft); } svg .title { font-size: 13px; fill: var(--text); font-weight: 600; }
@@ -30,7 +32,11 @@ svg text { font: 11px system-ui, sans-serif; fill: var(--soft); } svg .title { f
 .line.c0 { stroke: var(--c0); } .line.c1 { stroke: var(--c1); } .line.c2 { stroke: var(--c2); } .line.c3 { stroke: var(--c3); }
 .point { opacity: .0; } .point:hover { opacity: 1; } .point.c0 { fill: var(--c0); } .point.c1 { fill: var(--c1); } .point.c2 { fill: var(--c2); } .point.c3 { fill: var(--c3); }
 svg .legend { font-weight: 600; } svg .legend.c0 { fill: var(--c0); } svg .legend.c1 { fill: var(--c1); } svg .legend.c2 { fill: var(--c2); } svg .legend.c3 { fill: var(--c3); }
+@media (max-width: 640px) { body { padding: 0 .8rem; } svg text, svg .title { font-size: 17px; } svg .event { font-size: 13px; } .line { stroke-width: 3; } }
 ";
+
+/// The browser is to load and to run nothing, whatever a server's name or a key may hold.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The page of everything that was told.
 pub fn page(command: &str, kept: &Kept) -> String {
@@ -40,7 +46,7 @@ pub fn page(command: &str, kept: &Kept) -> String {
     kept.runs.iter().for_each(|run| body += &run_section(run));
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>kv-bench</title><style>{STYLE}</style></head><body>\n<h1>kv-bench {}</h1>\n<pre>{}</pre>\n{body}</body></html>\n",
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\"><title>kv-bench</title><style>{STYLE}</style></head><body>\n<h1>kv-bench {}</h1>\n<pre>{}</pre>\n{body}</body></html>\n",
         env!("CARGO_PKG_VERSION"),
         escape(command)
     )
@@ -64,13 +70,13 @@ fn doubts_part(doubts: &[Doubt]) -> String {
 }
 
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut text = "<table><tr>".to_owned();
+    let mut text = "<div class=\"wide\"><table><tr>".to_owned();
     head.iter().for_each(|name| text += &format!("<th>{}</th>", escape(name)));
     for row in rows {
         text += "</tr><tr>";
         row.iter().for_each(|cell| text += &format!("<td>{}</td>", escape(cell)));
     }
-    text + "</tr></table>\n"
+    text + "</tr></table></div>\n"
 }
 
 const LATENCY_HEAD: &[&str] = &["ms", "requests", "avg", "min", "p50", "p90", "p99", "p99.9", "max"];

@@ -22,7 +22,8 @@ use crate::result::{RunResult, Second, Seconds};
 use crate::server::Server;
 use hlog::Hlog;
 
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
 pub struct ReportOptions {
     /// One line a test
     #[arg(short = 'q', long, global = true, group = "style")]
@@ -33,6 +34,9 @@ pub struct ReportOptions {
     /// One JSON object a test
     #[arg(long, global = true, group = "style")]
     pub json: bool,
+    /// Decimals of latencies in text and CSV, up to a tenth of a microsecond
+    #[arg(long, value_name = "DECIMALS", global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=4))]
+    pub precision: u8,
     /// Writes a histogram for each second of all runs, for HdrHistogram's tools
     #[arg(long, value_name = "FILE", global = true)]
     pub hlog: Option<PathBuf>,
@@ -66,6 +70,7 @@ impl ReportOptions {
 /// Runs loads, and tells what came of them.
 pub struct Report {
     style: Style,
+    decimals: usize,
     /// Lines about what goes on are shown.
     live: bool,
     hlog: Option<Hlog>,
@@ -97,6 +102,7 @@ impl Report {
         let live = options.progress || std::io::stderr().is_terminal();
         Ok(Report {
             style: options.style(),
+            decimals: usize::from(options.precision),
             live,
             hlog,
             any_result: false,
@@ -156,10 +162,10 @@ impl Report {
     /// Tells a result.
     pub fn add(&mut self, result: &RunResult) {
         let text = match self.style {
-            Style::Full => text::full(result),
-            Style::Quiet => text::quiet(result),
-            Style::Csv if self.any_result => text::csv(result),
-            Style::Csv => text::CSV_HEAD.to_owned() + &text::csv(result),
+            Style::Full => text::full(result, self.decimals),
+            Style::Quiet => text::quiet(result, self.decimals),
+            Style::Csv if self.any_result => text::csv(result, self.decimals),
+            Style::Csv => text::CSV_HEAD.to_owned() + &text::csv(result, self.decimals),
             Style::Json => json(result),
         };
         self.any_result = true;

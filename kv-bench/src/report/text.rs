@@ -1,4 +1,4 @@
-//! Results as text: for people, one line a test, CSV.
+//! Results as text: for people, one line a test, CSV. Latencies have as many decimals as `--precision` says.
 
 use std::fmt::Write;
 
@@ -13,9 +13,10 @@ pub const CSV_HEAD: &str = concat!(
     "\n"
 );
 
-pub fn csv(result: &RunResult) -> String {
+pub fn csv(result: &RunResult, decimals: usize) -> String {
     let RunResult { latency_ms: latency, service_ms: service, .. } = result;
     let optional = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let time = |time: f64| format!("{time:.decimals$}");
     let doubts: Vec<&str> = result.doubts.iter().map(|doubt| doubt.code).collect();
     let mut line = format!("\"{}\",\"{:.2}\"", result.test.replace('"', "\"\""), result.rps);
     let times =
@@ -24,22 +25,23 @@ pub fn csv(result: &RunResult) -> String {
         result.requests.to_string(),
         result.errors.to_string(),
         optional(result.rate),
-        format!("{:.3}", service.p50),
-        format!("{:.3}", service.p99),
-        format!("{:.3}", service.p999),
-        optional(result.send_lag_ms.map(|lag| lag.p99)),
+        time(service.p50),
+        time(service.p99),
+        time(service.p999),
+        result.send_lag_ms.map(|lag| time(lag.p99)).unwrap_or_default(),
         optional(result.server.cpu_us_per_op),
         optional(result.client.cpu_us_per_op),
         doubts.join(" "),
     ];
-    for field in times.iter().map(|time| format!("{time:.3}")).chain(rest) {
+    for field in times.into_iter().map(time).chain(rest) {
         write!(line, ",\"{field}\"").expect("a string takes everything");
     }
     line + "\n"
 }
 
-pub fn quiet(result: &RunResult) -> String {
-    let mut line = format!("{}: {:.2} requests per second, {} ms", result.test, result.rps, result.latency_ms);
+pub fn quiet(result: &RunResult, decimals: usize) -> String {
+    let latency = result.latency_ms;
+    let mut line = format!("{}: {:.2} requests per second, {latency:.decimals$} ms", result.test, result.rps);
     if let Some(cpu) = result.server.cpu_us_per_op {
         write!(line, ", server {cpu:.3} us/op").expect("a string takes everything");
     }
@@ -86,20 +88,21 @@ fn bytes(n: u64) -> String {
 }
 
 /// Rows of percentiles under one head.
-pub fn latency_table(rows: &[(String, Latency)]) -> String {
+fn latency_table(rows: &[(String, Latency)], decimals: usize) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(12);
     let mut text = format!(
         "  {:width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
         "ms", "avg", "min", "p50", "p90", "p99", "p99.9", "max"
     );
     for (name, l) in rows {
-        let times = [l.avg, l.min, l.p50, l.p90, l.p99, l.p999, l.max].map(|time| format!("{time:>9.3}")).join(" ");
+        let times =
+            [l.avg, l.min, l.p50, l.p90, l.p99, l.p999, l.max].map(|time| format!("{time:>9.decimals$}")).join(" ");
         text += &format!("  {name:width$} {times}\n");
     }
     text
 }
 
-pub fn full(result: &RunResult) -> String {
+pub fn full(result: &RunResult, decimals: usize) -> String {
     let keys = result.keyspace.map_or("one key".to_owned(), |keys| format!("{} keys", grouped(keys as f64)));
     let values = result.data_bytes.map_or(String::new(), |bytes| format!(", values of {bytes} bytes"));
     let name = result.server.name.as_deref().unwrap_or("server");
@@ -120,9 +123,9 @@ pub fn full(result: &RunResult) -> String {
         plural(result.threads, "thread"),
         grouped(result.rps),
     );
-    text += &latency_table(&rows(result));
+    text += &latency_table(&rows(result), decimals);
     text += &picture(&result.distribution);
-    text += &classes(result);
+    text += &classes(result, decimals);
     text += &costs(result);
     for event in &result.events {
         text += &format!("  at {:.0} s: {}\n", event.at, event.what);
@@ -168,13 +171,13 @@ fn picture(distribution: &[(f64, f64)]) -> String {
     text + "\n"
 }
 
-fn classes(result: &RunResult) -> String {
+fn classes(result: &RunResult, decimals: usize) -> String {
     if result.classes.len() < 2 {
         let hits = result.classes.first().filter(|class| class.misses > 0).and_then(|class| class.hit_ratio);
         return hits.map_or(String::new(), |ratio| format!("  hits: {:.2} %\n", ratio * 100.0));
     }
     let rows: Vec<_> = result.classes.iter().map(|class| (class.name.clone(), class.latency_ms)).collect();
-    let mut text = latency_table(&rows);
+    let mut text = latency_table(&rows, decimals);
     for class in &result.classes {
         let hits = class.hit_ratio.filter(|_| class.misses > 0);
         let hits = hits.map_or(String::new(), |ratio| format!(", hits {:.2} %", ratio * 100.0));
@@ -237,14 +240,14 @@ mod tests {
         let mut result = sample();
         result.errors = 1;
         result.first_error = Some("ERR x".to_owned());
-        let text = full(&result);
+        let text = full(&result, 3);
         assert!(
             text.contains("throughput: 500 requests/s") && text.contains("ERRORS: 1 errors, the first: ERR x"),
             "{text}"
         );
         assert!(text.contains("1 connection, pipeline 2, 1 thread, values of 3 bytes, one key"), "{text}");
-        assert!(quiet(&result).starts_with("SET: 500.00 requests per second, avg 1.5"));
-        let line = csv(&result);
+        assert!(quiet(&result, 3).starts_with("SET: 500.00 requests per second, avg 1.5"));
+        let line = csv(&result, 3);
         assert_eq!(line.matches(',').count(), CSV_HEAD.matches(',').count());
         assert!(line.starts_with("\"SET\",\"500.00\",\"1.5"), "{line}");
         let json: serde_json::Value = serde_json::from_str(&json(&result)).unwrap();
@@ -259,13 +262,28 @@ mod tests {
         result.rate = Some(12345.0);
         result.send_lag_ms = Some(Latency { p99: 0.5, ..Latency::default() });
         result.doubts = vec![Doubt::new("noisy", "it was noisy".to_owned())];
-        let text = full(&result);
+        let text = full(&result, 3);
         for part in
             ["open loop at 12,345 requests/s", "latency ", "service time ", "send lag ", "do not trust: it was noisy"]
         {
             assert!(text.contains(part), "{part}: {text}");
         }
-        assert!(csv(&result).ends_with(",\"noisy\"\n"));
+        assert!(csv(&result, 3).ends_with(",\"noisy\"\n"));
+    }
+
+    #[test]
+    fn times_have_as_many_decimals_as_are_asked_for() {
+        let mut result = sample();
+        result.latency_ms.p99 = 1.23456;
+        result.service_ms.p99 = 7.65432;
+        for (decimals, latency, service) in [(0, "1", "8"), (1, "1.2", "7.7"), (4, "1.2346", "7.6543")] {
+            let (full, quiet, line) = (full(&result, decimals), quiet(&result, decimals), csv(&result, decimals));
+            assert!(
+                full.contains(&format!(" {latency} ")) && quiet.contains(&format!("  p99 {latency}  ")),
+                "{full}{quiet}"
+            );
+            assert!(line.contains(&format!("\"{latency}\"")) && line.contains(&format!("\"{service}\"")), "{line}");
+        }
     }
 
     #[test]

@@ -20,6 +20,31 @@ fn an_unknown_option_is_no_command() {
 }
 
 #[test]
+fn what_kv_has_not_is_refused_with_the_reason() {
+    for (line, reason) in [
+        (&["--tls", "get", "k"][..], "no TLS"),
+        (&["-p", "1", "--cacert", "f", "get", "k"], "no TLS"),
+        (&["-c", "get", "k"], "no cluster"),
+        (&["--cluster", "help"], "no cluster"),
+        (&["--rdb", "f"], "kv-cli export"),
+        (&["--eval", "f", "--ldb"], "no debugger"),
+    ] {
+        let refusal = try_options(line).unwrap_err();
+        assert!(refusal.contains(reason) && refusal.starts_with("-"), "{refusal}");
+    }
+}
+
+#[test]
+fn addresses_of_one_family_can_be_preferred() {
+    let family = |line: &[&str]| options(line).target.family;
+    assert_eq!(family(&["-4", "get", "k"]), Some(Family::V4));
+    assert_eq!(family(&["-6", "top"]), Some(Family::V6));
+    assert_eq!(family(&["-6", "top", "-4"]), Some(Family::V4));
+    assert_eq!(family(&["get", "k"]), None);
+    assert!(CommandLine::try_parse_from(["kv-cli", "-4", "-6", "get"]).is_err());
+}
+
+#[test]
 fn the_command_line_is_well_formed() {
     use clap::CommandFactory;
     CommandLine::command().debug_assert();
@@ -90,10 +115,14 @@ fn modes_take_what_has_a_meaning_for_them() {
     assert_eq!(mode(&["--latency", "--csv"]), Mode::Latency(Latency::Once, Pace::default()));
     assert_eq!(mode(&["--latency-dist"]), Mode::Latency(Latency::Spectrum, Pace::default()));
     assert_eq!(mode(&["--intrinsic-latency", "2"]), Mode::Intrinsic(Duration::from_secs(2)));
-    let walk = Walk { pattern: Some(b"a b*".to_vec()), count: Some(7), pause: None };
-    assert_eq!(mode(&["--scan", "--quoted-pattern", "\"a b*\"", "--count", "7"]), Mode::Scan(walk));
+    let walk = Walk { pattern: Some(b"a b*".to_vec()), count: Some(7), pause: None, cursor: 5 };
+    assert_eq!(mode(&["--scan", "--quoted-pattern", "\"a b*\"", "--count", "7", "--cursor", "5"]), Mode::Scan(walk));
     let samples = Measure::Memory { samples: Some(9) };
-    assert_eq!(mode(&["--memkeys-samples", "9"]), Mode::Measure(samples, Walk::default()));
+    assert_eq!(mode(&["--memkeys-samples", "9"]), Mode::Measure(samples, Walk::default(), 5));
+    assert_eq!(mode(&["--bigkeys", "--top", "3"]), Mode::Measure(Measure::Length, Walk::default(), 3));
+    let stats = |samples, top| Mode::KeyStats { samples, walk: Walk::default(), top };
+    assert_eq!(mode(&["--keystats"]), stats(None, 10));
+    assert_eq!(mode(&["--keystats-samples", "0", "--top", "3"]), stats(Some(0), 3));
     assert_eq!(mode(&["--pipe", "--pipe-timeout", "0"]), Mode::Pipe { patience: None });
     assert_eq!(mode(&["top", "-i", "2", "-p", "7"]), Mode::Top { interval: Duration::from_secs(2) });
     assert_eq!(options(&["--monitor"]).task, command(["MONITOR"]));
@@ -101,6 +130,8 @@ fn modes_take_what_has_a_meaning_for_them() {
         &["--stat", "get", "k"][..],
         &["--stat", "--csv"],
         &["--latency", "--pattern", "x"],
+        &["--stat", "--cursor", "1"],
+        &["--scan", "--top", "1"],
         &["--scan", "-r", "2"],
         &["--pipe", "-i", "1"],
         &["--bigkeys", "-x"],

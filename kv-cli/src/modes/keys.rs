@@ -1,5 +1,5 @@
 //! Walks over the keys of one database by SCAN: `--scan` shows them; `--bigkeys`, `--memkeys` and `--hotkeys` look for the
-//! largest ones. Others go on meanwhile: a key that changes or goes while it is looked at is no error.
+//! largest ones (`--keystats` is in `keystats`). Others go on meanwhile: a key that changes or goes while it is looked at is no error.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -23,6 +23,8 @@ pub struct Walk {
     pub count: Option<u64>,
     /// Between two SCANs.
     pub pause: Option<Duration>,
+    /// Where it begins.
+    pub cursor: u64,
 }
 
 /// What makes a key large.
@@ -39,15 +41,16 @@ pub enum Measure {
 const COUNT_DEFAULT: u64 = 1000;
 
 impl Walk {
-    /// Calls `each` with the keys of every SCAN, until the end or Ctrl-C. A key may come more than once.
-    fn run(
+    /// Calls `each` with the keys of every SCAN, until the end or Ctrl-C; then it tells the cursor of what is left. A key
+    /// may come more than once.
+    pub(super) fn run(
         &self,
         wire: &mut Wire,
         stop: &Stop,
         mut each: impl FnMut(&mut Wire, &[Vec<u8>]) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<String>, Problem> {
         let count = self.count.unwrap_or(COUNT_DEFAULT).to_string();
-        let mut cursor = b"0".to_vec();
+        let mut cursor = self.cursor.to_string().into_bytes();
         while !stop.is_asked() {
             let mut request: Vec<&[u8]> = vec![b"SCAN", &cursor, b"COUNT", count.as_bytes()];
             if let Some(pattern) = &self.pattern {
@@ -60,14 +63,14 @@ impl Walk {
             })?;
             each(wire, &keys)?;
             if next == b"0" {
-                break;
+                return Ok(None);
             }
             cursor = next;
             if let Some(pause) = self.pause {
                 wait_until(now() + pause, stop);
             }
         }
-        Ok(())
+        Ok(Some(String::from_utf8_lossy(&cursor).into_owned()))
     }
 }
 
@@ -83,61 +86,98 @@ pub fn scanned(reply: &Value) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
 pub fn scan(target: &Target, walk: &Walk, format: &Format) -> Result<(), Problem> {
     let mut wire = Wire::open(target)?;
     let stop = Stop::listen()?;
-    walk.run(&mut wire, &stop, |_, keys| {
+    let left = walk.run(&mut wire, &stop, |_, keys| {
         let mut text = Vec::new();
         for key in keys {
             format.write(&mut text, &Value::Bulk(key.clone()));
         }
         super::print_bytes(&text)
-    })
+    })?;
+    if let Some(cursor) = left {
+        eprintln!("kv-cli: --cursor {cursor} goes on from here");
+    }
+    Ok(())
+}
+
+/// The largest of many keys, the largest first, with what else is to be told of each.
+#[derive(Debug)]
+pub(super) struct Ranking<T = ()> {
+    most: usize,
+    pub items: Vec<(u64, Vec<u8>, T)>,
+}
+
+impl<T> Ranking<T> {
+    pub fn of(most: usize) -> Ranking<T> {
+        Ranking { most, items: Vec::new() }
+    }
+
+    pub fn add(&mut self, size: u64, key: &[u8], more: T) {
+        let place = self.items.partition_point(|(known, ..)| *known >= size);
+        // SCAN may tell a key twice.
+        if place == self.most || self.items.iter().any(|(_, known, _)| known == key) {
+            return;
+        }
+        self.items.insert(place, (size, key.to_vec(), more));
+        self.items.truncate(self.most);
+    }
 }
 
 /// What is known of the keys of one type.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OfType {
     keys: u64,
     total: u64,
-    /// The largest ones, the largest first.
-    top: Vec<(u64, Vec<u8>)>,
+    largest: Ranking,
 }
 
-/// Keys of a type that are told.
-const TOP: usize = 5;
+/// Keys of a type that are shown unless `--top` says otherwise.
+pub const TOP_OF_TYPE: usize = 5;
 
 impl OfType {
+    fn new(most: usize) -> OfType {
+        OfType { keys: 0, total: 0, largest: Ranking::of(most) }
+    }
+
     fn add(&mut self, key: &[u8], size: u64) {
         self.keys += 1;
         self.total = self.total.saturating_add(size);
-        // SCAN may tell a key twice.
-        if self.top.iter().any(|(_, known)| known == key) {
-            return;
-        }
-        let place = self.top.partition_point(|(known, _)| *known >= size);
-        if place < TOP {
-            self.top.insert(place, (size, key.to_vec()));
-            self.top.truncate(TOP);
-        }
+        self.largest.add(size, key, ());
     }
 }
 
 /// `--bigkeys`, `--memkeys`, `--hotkeys`.
-pub fn measure(target: &Target, measure: Measure, walk: &Walk, format: &Format) -> Result<(), Problem> {
+pub fn measure(target: &Target, measure: Measure, walk: &Walk, top: usize, format: &Format) -> Result<(), Problem> {
     let mut wire = Wire::open(target)?;
     let stop = Stop::listen()?;
     let total = number(&wire.demand(&["DBSIZE"])?).unwrap_or(0);
     let progress = Progress::of_keys(total);
-    let mut found = Found { measure, keys: 0, key_bytes: 0, types: HashMap::new() };
-    walk.run(&mut wire, &stop, |wire, keys| {
+    let mut found = Found { measure, top, keys: 0, key_bytes: 0, types: HashMap::new() };
+    let left = walk.run(&mut wire, &stop, |wire, keys| {
         found.look(wire, keys)?;
         progress.at_least(found.keys);
         Ok(())
     })?;
     drop(progress);
-    print(&found.text(total, stop.is_asked(), format.colours && std::io::stdout().is_terminal()))
+    print(&found.text(total, left, format.colours && std::io::stdout().is_terminal()))
+}
+
+/// The types of keys; empty for one that is gone.
+pub(super) fn kinds(wire: &mut Wire, keys: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Problem> {
+    keys.iter().for_each(|key| wire.push(&[&b"TYPE"[..], key]));
+    wire.send()?;
+    keys.iter().map(|_| Ok(wire.read()?.bytes().unwrap_or_default().to_vec())).collect()
+}
+
+/// How much of the store was looked at, and how to go on after Ctrl-C.
+pub(super) fn coverage(keys: u64, total: u64, left: Option<String>) -> String {
+    let left = left.map(|cursor| format!(" until Ctrl-C, --cursor {cursor} goes on from there"));
+    format!("{} of {} keys looked at{}", grouped(keys), grouped(total), left.unwrap_or_default())
 }
 
 struct Found {
     measure: Measure,
+    /// Keys of a type that are shown.
+    top: usize,
     keys: u64,
     key_bytes: u64,
     types: HashMap<Vec<u8>, OfType>,
@@ -145,12 +185,7 @@ struct Found {
 
 impl Found {
     fn look(&mut self, wire: &mut Wire, keys: &[Vec<u8>]) -> Result<(), Problem> {
-        keys.iter().for_each(|key| wire.push(&[&b"TYPE"[..], key]));
-        wire.send()?;
-        let mut kinds = Vec::with_capacity(keys.len());
-        for _ in keys {
-            kinds.push(wire.read()?.bytes().unwrap_or_default().to_vec());
-        }
+        let kinds = kinds(wire, keys)?;
         // Keys that are gone, and types whose size nobody can ask for.
         let asked: Vec<(&Vec<u8>, Vec<u8>)> =
             keys.iter().zip(kinds).filter(|(_, kind)| self.measure.asks(kind)).collect();
@@ -166,13 +201,14 @@ impl Found {
             if let Some(size) = number(&reply) {
                 self.keys += 1;
                 self.key_bytes += key.len() as u64;
-                self.types.entry(kind).or_default().add(key, size);
+                let of = self.types.entry(kind).or_insert_with(|| OfType::new(self.top));
+                of.add(key, size);
             }
         }
         Ok(())
     }
 
-    fn text(&self, total: u64, interrupted: bool, colours: bool) -> String {
+    fn text(&self, total: u64, left: Option<String>, colours: bool) -> String {
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let mut types: Vec<(&Vec<u8>, &OfType)> = self.types.iter().collect();
         types.sort_by_key(|(kind, _)| *kind);
@@ -187,16 +223,14 @@ impl Found {
                 grouped(of.total),
                 self.measure.unit(&kind)
             );
-            for (size, key) in &of.top {
+            for (size, key, ()) in &of.largest.items {
                 let _ = writeln!(text, "  {:>14}  {}", self.measure.shown(*size), crate::format::quote_text(key));
             }
         }
         let _ = writeln!(
             text,
-            "{bold}{}{plain} of {} keys looked at{}, their names have {} bytes on average",
-            grouped(self.keys),
-            grouped(total),
-            if interrupted { " until Ctrl-C" } else { "" },
+            "{}, their names have {} bytes on average",
+            coverage(self.keys, total, left),
             self.key_bytes.checked_div(self.keys).unwrap_or(0)
         );
         text
@@ -205,14 +239,14 @@ impl Found {
 
 impl Measure {
     /// Whether there is a command that tells the size of such a value.
-    fn asks(self, kind: &[u8]) -> bool {
+    pub(super) fn asks(self, kind: &[u8]) -> bool {
         match self {
             Measure::Length => length_command(kind).is_some(),
             Measure::Memory { .. } | Measure::Frequency => kind != b"none",
         }
     }
 
-    fn ask(self, wire: &mut Wire, key: &[u8], kind: &[u8]) {
+    pub(super) fn ask(self, wire: &mut Wire, key: &[u8], kind: &[u8]) {
         match self {
             Measure::Length => {
                 let command = length_command(kind).expect("it was asked before");
@@ -227,13 +261,13 @@ impl Measure {
     }
 
     /// Errors that all keys would give. A key whose type changed is none of them.
-    fn ends_at(self, reply: &Value) -> Option<Problem> {
+    pub(super) fn ends_at(self, reply: &Value) -> Option<Problem> {
         let text = error_text(reply)?;
         let of_one_key = text.starts_with("WRONGTYPE") || text.contains("no such key");
         (!of_one_key).then(|| Problem::failed(text))
     }
 
-    fn unit(self, kind: &str) -> &'static str {
+    pub(super) fn unit(self, kind: &str) -> &'static str {
         match self {
             Measure::Memory { .. } => "bytes",
             Measure::Frequency => "counted",
@@ -274,11 +308,11 @@ mod tests {
 
     #[test]
     fn the_largest_keys_come_first_and_once() {
-        let mut of = OfType::default();
+        let mut of = OfType::new(5);
         for (key, size) in [("a", 5), ("b", 50), ("b", 50), ("c", 1), ("d", 7), ("e", 6), ("f", 2), ("g", 51)] {
             of.add(key.as_bytes(), size);
         }
-        let sizes: Vec<u64> = of.top.iter().map(|(size, _)| *size).collect();
+        let sizes: Vec<u64> = of.largest.items.iter().map(|(size, ..)| *size).collect();
         assert_eq!((sizes, of.keys), (vec![51, 50, 7, 6, 5], 8));
     }
 

@@ -3,6 +3,7 @@
 //! All of it is made of commands that every Redis server knows. What a server does not tell is left out, never made up.
 
 pub mod keys;
+pub mod keystats;
 pub mod latency;
 mod pipe;
 mod stat;
@@ -23,7 +24,13 @@ pub enum Mode {
     Stat(Pace),
     Latency(latency::Latency, Pace),
     Intrinsic(Duration),
-    Measure(keys::Measure, keys::Walk),
+    /// The last is how many keys of a type are shown.
+    Measure(keys::Measure, keys::Walk, usize),
+    KeyStats {
+        samples: Option<u64>,
+        walk: keys::Walk,
+        top: usize,
+    },
     Scan(keys::Walk),
     Pipe {
         /// How long no reply may come.
@@ -48,7 +55,12 @@ pub fn run(options: &Options, mode: &Mode) -> ExitCode {
         Mode::Stat(pace) => stat::run(target, *pace).map(|()| true),
         Mode::Latency(kind, pace) => latency::run(target, *kind, *pace, &options.format).map(|()| true),
         Mode::Intrinsic(span) => latency::intrinsic(*span).map(|()| true),
-        Mode::Measure(measure, walk) => keys::measure(target, *measure, walk, &options.format).map(|()| true),
+        Mode::Measure(measure, walk, top) => {
+            keys::measure(target, *measure, walk, *top, &options.format).map(|()| true)
+        }
+        Mode::KeyStats { samples, walk, top } => {
+            keystats::run(target, *samples, walk, *top, &options.format).map(|()| true)
+        }
         Mode::Scan(walk) => keys::scan(target, walk, &options.format).map(|()| true),
         Mode::Pipe { patience } => pipe::run(target, *patience),
         Mode::Top { interval } => top::run(target, *interval).map(|()| true),

@@ -140,7 +140,7 @@ mod tests {
     /// With a server that is not there.
     fn offered(line: &str) -> (usize, Vec<String>) {
         let address = Address::Unix("/nowhere".into());
-        let target = Target { address, user: None, password: None, db: 0, resp3: false, timeout: None };
+        let target = Target { address, user: None, password: None, db: 0, resp3: false, timeout: None, family: None };
         candidates(line, &mut Aside::new(&target))
     }
 

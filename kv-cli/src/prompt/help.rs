@@ -14,8 +14,9 @@ Type a command and its arguments, quoted where blanks are meant: set greeting \"
   clear                 clears the screen
   help                  this text; help COMMAND, help @GROUP: about commands
   quit, exit, Ctrl-D    leave
-Tab completes commands, options and keys, the right arrow takes a hint, Ctrl-R searches what was typed before. A line goes on
-while a quote is open. Lines that begin with a blank, and those with passwords, are not kept in the history.
+Tab completes commands, options and keys, the right arrow takes a hint, Ctrl-R
+searches what was typed before. A line goes on while a quote is open. Lines that
+begin with a blank, and those with passwords, are not kept in the history.
 ";
 
 /// The answer to `help WORDS`.

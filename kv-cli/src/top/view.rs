@@ -107,7 +107,7 @@ fn all(frame: &mut Frame<'_>, area: Rect, state: &State, sample: &Sample) {
                 shard_load(frame, right, shards);
             }
             (true, true) => {
-                let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(middle);
+                let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(middle);
                 commands(frame, left, figures);
                 clients(frame, right, sample);
             }
@@ -268,10 +268,14 @@ fn clients(frame: &mut Frame<'_>, area: Rect, sample: &Sample) {
     let cell = |text: String, width: u16| if width == 0 { text } else { right(text, usize::from(width)) };
     let rows = list.iter().map(|client| Row::new(columns.iter().map(|(_, width, of)| cell(of(client), *width))));
     let head = columns.iter().map(|(head, width, _)| cell((*head).to_owned(), *width));
-    let widths: Vec<Constraint> = columns
+    // Whole addresses, as long as they leave room for the rest.
+    let address =
+        list.iter().map(|client| client.address.len()).max().unwrap_or(0).min(usize::from(area.width) * 2 / 5);
+    let mut widths: Vec<Constraint> = columns
         .iter()
         .map(|(_, width, _)| if *width == 0 { Constraint::Fill(1) } else { Constraint::Length(*width) })
         .collect();
+    widths[0] = Constraint::Length(address.max(columns[0].0.len()) as u16);
     let table = Table::new(rows, widths).header(Row::new(head).fg(QUIET));
     let title = format!("Clients, {}", list.len());
     frame.render_widget(table.block(pane(&title)), area);
@@ -398,7 +402,11 @@ mod tests {
             state.history.add(Sample {
                 at: begin + Duration::from_secs(second as u64),
                 info: Info::parse(info),
-                clients: Some(vec![Client { address: "1.2.3.4:5".into(), name: "app".into(), ..Client::default() }]),
+                clients: Some(vec![Client {
+                    address: "127.0.0.1:65535".into(),
+                    name: "app".into(),
+                    ..Client::default()
+                }]),
                 slow: slow.clone(),
                 trips,
             });
@@ -421,7 +429,7 @@ mod tests {
     fn a_server_with_shards_shows_them() {
         let text = screen(&state(&KV, None), 120, 30);
         for wanted in
-            ["kv 0.1.0 at host:1", "300 a second", "p50 0.25", "Shards", "7 keys, 1 with an expiry", "1.2.3.4:5"]
+            ["kv 0.1.0 at host:1", "300 a second", "p50 0.25", "Shards", "7 keys, 1 with an expiry", "127.0.0.1:65535"]
         {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
@@ -435,7 +443,9 @@ mod tests {
         };
         let entry = Slow { id: 1, unix_seconds: 55, us: 15_000, words: vec![b"GET".to_vec(), b"a b".to_vec()] };
         let text = screen(&state(&[&info(10), &info(60)], Some(vec![entry])), 120, 30);
-        for wanted in ["redis 7.0.15", "us each", "get", "2.0", "100 %", "15.0 ms", "5s ago", "GET \"a b\""] {
+        let wanted =
+            ["redis 7.0.15", "us each", "get", "2.0", "100 %", "15.0 ms", "5s ago", "GET \"a b\"", "127.0.0.1:65535 "];
+        for wanted in wanted {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
         assert!(!text.contains("Shards"), "{text}");

@@ -20,7 +20,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-pub use uri::Uri;
+pub use uri::{TLS_OPTIONS, Uri};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,17 @@
-//! `redis://user:password@host:port/db`, as the tools' `-u` takes it.
+//! `redis://user:password@host:port/db`, as the tools' `-u` takes it; there is no TLS, and who asks for it is told so.
+
+/// By which redis-cli and redis-benchmark are told of TLS.
+pub const TLS_OPTIONS: [&str; 9] = [
+    "--tls",
+    "--sni",
+    "--cacert",
+    "--cacertdir",
+    "--insecure",
+    "--cert",
+    "--key",
+    "--tls-ciphers",
+    "--tls-ciphersuites",
+];
 
 /// The parts of `redis://user:password@host:port/db`; all may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +28,8 @@ impl Uri {
     pub fn parse(text: &str) -> Result<Uri, String> {
         let bad = |what: &str| what.to_owned();
         let Some(rest) = text.strip_prefix("redis://") else {
-            return Err(bad("only redis:// is known"));
+            let is_tls = text.starts_with("rediss://");
+            return Err(bad(if is_tls { "there is no TLS yet: redis:// alone" } else { "only redis:// is known" }));
         };
         let rest = rest.split(['?', '#']).next().unwrap_or(rest);
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -65,6 +79,11 @@ fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_that_asks_for_tls_is_told_that_there_is_none() {
+        assert!(Uri::parse("rediss://h").unwrap_err().contains("no TLS"));
+    }
 
     #[test]
     fn a_uri_may_leave_parts_out() {
