@@ -16,6 +16,7 @@ use crate::format::{Format, Style};
 use crate::modes::keys::{Measure, TOP_OF_TYPE, Walk};
 use crate::modes::keystats::TOP_OF_ALL;
 use crate::modes::latency::Latency;
+use crate::modes::replica::Dump;
 use crate::modes::{Mode, Pace};
 use crate::transfer::Transfer;
 use crate::transfer::file::Format as FileFormat;
@@ -26,11 +27,9 @@ const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 6379;
 
 /// What redis-cli has and kv-cli has not, and why.
-const ABSENT: [(&[&str], &str); 6] = [
+const ABSENT: [(&[&str], &str); 4] = [
     (&TLS_OPTIONS, "there is no TLS yet; -s reaches a Unix socket"),
     (&["-c", "--cluster", "--verbose"], "there is no cluster: one kv-server uses every core"),
-    (&["--replica", "--slave", "--rdb", "--functions-rdb"], "there is no replication; `kv-cli export` writes all keys"),
-    (&["--lru-test"], "`kv-bench --cache-aside` tells how a cache does"),
     (&["--ldb", "--ldb-sync-mode"], "there is no debugger of scripts"),
     (&["--vset-recall", "--vset-recall-count", "--vset-recall-ef", "--vset-recall-ele"], "there are no vector sets"),
 ];
@@ -183,6 +182,18 @@ struct ModeOptions {
     /// All commands that the server gets, as MONITOR shows them
     #[arg(long, group = "mode")]
     monitor: bool,
+    /// Keeps the dump that a Redis server sends to its replicas; `-` is the standard output
+    #[arg(long, value_name = "FILE", group = "mode")]
+    rdb: Option<PathBuf>,
+    /// The same of functions alone (Redis 7.0 and later)
+    #[arg(long, value_name = "FILE", group = "mode")]
+    functions_rdb: Option<PathBuf>,
+    /// Shows the writes that a Redis server sends to its replicas
+    #[arg(long, alias = "slave", group = "mode")]
+    replica: bool,
+    /// Hits and misses of a cache of so many keys, four of five requests for a fifth of them; overwrites the keys lru:*
+    #[arg(long, value_name = "KEYS", group = "mode", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    lru_test: Option<u64>,
 }
 
 /// `kv-cli top`
@@ -512,10 +523,14 @@ impl ModeOptions {
             || self.is_walk()
             || self.pipe
             || self.monitor
+            || self.rdb.is_some()
+            || self.functions_rdb.is_some()
+            || self.replica
+            || self.lru_test.is_some()
     }
 
     fn has_lines(&self) -> bool {
-        self.stat || self.latency_history || self.latency_dist
+        self.stat || self.latency_history || self.latency_dist || self.lru_test.is_some()
     }
 
     fn has_interval(&self) -> bool {
@@ -574,6 +589,19 @@ impl ModeOptions {
         }
         if self.stat {
             return Ok(Mode::Stat(pace));
+        }
+        if let Some(keys) = self.lru_test {
+            return Ok(Mode::Lru(keys, pace));
+        }
+        if self.replica {
+            return Ok(Mode::Replica);
+        }
+        let file = |path: PathBuf| Some(path).filter(|path| path.as_os_str() != "-");
+        if let Some(path) = self.rdb {
+            return Ok(Mode::Dump(Dump::All, file(path)));
+        }
+        if let Some(path) = self.functions_rdb {
+            return Ok(Mode::Dump(Dump::Functions, file(path)));
         }
         let measure = self.measure();
         let pattern = match (self.pattern, self.quoted_pattern) {

@@ -247,13 +247,17 @@ impl Connection {
 
     fn fill(&mut self) -> Result<(), Lost> {
         let mut buffer = [0; 16 * 1024];
+        let len = self.read_bytes(&mut buffer)?;
+        self.replies.feed(&buffer[..len]);
+        Ok(())
+    }
+
+    /// Bytes that are no reply, as many as have come and fit. The caller has read all replies that are due.
+    pub fn read_bytes(&mut self, buffer: &mut [u8]) -> Result<usize, Lost> {
         loop {
-            match self.stream.read(&mut buffer) {
+            match self.stream.read(buffer) {
                 Ok(0) => return Err(Lost::Closed),
-                Ok(len) => {
-                    self.replies.feed(&buffer[..len]);
-                    return Ok(());
-                }
+                Ok(len) => return Ok(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }

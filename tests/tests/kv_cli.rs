@@ -142,9 +142,52 @@ fn sizes_of_keys_are_told_in_one_walk() {
 }
 
 #[test]
+fn a_dump_is_fetched_as_replicas_get_it_and_imported() {
+    let Some(redis) = Redis::start() else { return };
+    let mut client = redis.client();
+    client.ask(&["SET", "k", &"v".repeat(200_000)]);
+    client.ask(&["HSET", "h", "f", "1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let ran = ask(&redis, &["--rdb", &at("dump.rdb")], b"");
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let dump = std::fs::read(at("dump.rdb")).unwrap();
+    assert!(ran.err.contains(&format!("{} bytes in ", dump.len())), "{}", ran.err);
+    let server = Server::start(&["--shards", "2"]);
+    let ran = ask(&server, &["import", "--rdb", &at("dump.rdb")], b"");
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    assert_eq!(server.client().ask(&["STRLEN", "k"]), Value::Int(200_000));
+    assert_eq!(fine(&server, &["hget", "h", "f"]), "1\n");
+    // To the standard output, and without keys.
+    let out = ask(&redis, &["--rdb", "-"], b"").out;
+    assert!(out.starts_with(b"REDIS") && out.len().abs_diff(dump.len()) < 100, "{} bytes", out.len());
+    // The server waits for more replicas before it begins, unless told not to.
+    client.ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
+    let functions = ask(&redis, &["--functions-rdb", "-"], b"").out;
+    assert!(functions.starts_with(b"REDIS") && functions.len() < 1000, "{} bytes", functions.len());
+    // Nothing is left of a dump that did not come about.
+    let refused = ask(&server, &["--rdb", &at("none.rdb")], b"");
+    assert_eq!(refused.status, Some(1));
+    assert!(refused.err.contains("SYNC: ERR unknown command"), "{}", refused.err);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_cache_is_asked_for_what_it_keeps() {
+    on_both(|store| {
+        let text = fine(store, &["--lru-test", "50", "-r", "2", "-i", "0.1"]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines.iter().all(|line| line.contains("GET/s  hits") && !line.contains("hits         0")), "{text}");
+        let keys = store.client().ask(&["DBSIZE"]);
+        assert!(matches!(keys, Value::Int(10..=50)), "{keys:?}");
+    });
+}
+
+#[test]
 fn what_redis_cli_has_and_kv_has_not_is_refused_with_the_reason() {
     on_both(|store| {
-        for (option, reason) in [("--tls", "no TLS"), ("-c", "no cluster"), ("--replica", "no replication")] {
+        for (option, reason) in [("--tls", "no TLS"), ("-c", "no cluster"), ("--ldb", "no debugger")] {
             let ran = ask(store, &[option, "ping"], b"");
             assert_eq!(ran.status, Some(2), "{option}");
             assert!(ran.err.contains(&format!("{option}: ")) && ran.err.contains(reason), "{}", ran.err);

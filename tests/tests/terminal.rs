@@ -230,6 +230,17 @@ fn messages_stream_until_ctrl_c() {
 }
 
 #[test]
+fn writes_are_shown_as_replicas_get_them() {
+    let Some(redis) = Redis::start() else { return };
+    redis.client().ask(&["SET", "before", "v"]);
+    let terminal = cli(&redis, &["--replica"]);
+    terminal.wait_for("writes follow, until Ctrl-C");
+    redis.client().ask(&["SET", "seen", "a,b"]);
+    let text = terminal.wait_for("\"SET\",\"seen\",\"a,b\"");
+    assert!(!text.contains("before"), "{text}");
+}
+
+#[test]
 fn top_shows_a_server_and_follows_the_window() {
     let server = server();
     let mut client = server.client();

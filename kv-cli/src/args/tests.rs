@@ -26,7 +26,7 @@ fn what_kv_has_not_is_refused_with_the_reason() {
         (&["-p", "1", "--cacert", "f", "get", "k"], "no TLS"),
         (&["-c", "get", "k"], "no cluster"),
         (&["--cluster", "help"], "no cluster"),
-        (&["--rdb", "f"], "kv-cli export"),
+        (&["--vset-recall", "v"], "no vector sets"),
         (&["--eval", "f", "--ldb"], "no debugger"),
     ] {
         let refusal = try_options(line).unwrap_err();
@@ -119,6 +119,10 @@ fn modes_take_what_has_a_meaning_for_them() {
     assert_eq!(mode(&["--scan", "--quoted-pattern", "\"a b*\"", "--count", "7", "--cursor", "5"]), Mode::Scan(walk));
     let samples = Measure::Memory { samples: Some(9) };
     assert_eq!(mode(&["--memkeys-samples", "9"]), Mode::Measure(samples, Walk::default(), 5));
+    assert_eq!(mode(&["--rdb", "f"]), Mode::Dump(Dump::All, Some("f".into())));
+    assert_eq!(mode(&["--functions-rdb", "-"]), Mode::Dump(Dump::Functions, None));
+    assert_eq!(mode(&["--slave"]), Mode::Replica);
+    assert_eq!(mode(&["--lru-test", "9", "-r", "2"]), Mode::Lru(9, Pace { interval: None, lines: Some(2) }));
     assert_eq!(mode(&["--bigkeys", "--top", "3"]), Mode::Measure(Measure::Length, Walk::default(), 3));
     let stats = |samples, top| Mode::KeyStats { samples, walk: Walk::default(), top };
     assert_eq!(mode(&["--keystats"]), stats(None, 10));

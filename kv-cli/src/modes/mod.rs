@@ -5,10 +5,13 @@
 pub mod keys;
 pub mod keystats;
 pub mod latency;
+mod lru;
 mod pipe;
+pub mod replica;
 mod stat;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +35,11 @@ pub enum Mode {
         top: usize,
     },
     Scan(keys::Walk),
+    /// None: to the standard output.
+    Dump(replica::Dump, Option<PathBuf>),
+    Replica,
+    /// With so many keys.
+    Lru(u64, Pace),
     Pipe {
         /// How long no reply may come.
         patience: Option<Duration>,
@@ -61,6 +69,9 @@ pub fn run(options: &Options, mode: &Mode) -> ExitCode {
         Mode::KeyStats { samples, walk, top } => {
             keystats::run(target, *samples, walk, *top, &options.format).map(|()| true)
         }
+        Mode::Dump(dump, file) => replica::dump(target, *dump, file.as_deref()).map(|()| true),
+        Mode::Replica => replica::follow(target).map(|()| true),
+        Mode::Lru(keys, pace) => lru::run(target, *keys, *pace).map(|()| true),
         Mode::Scan(walk) => keys::scan(target, walk, &options.format).map(|()| true),
         Mode::Pipe { patience } => pipe::run(target, *patience),
         Mode::Top { interval } => top::run(target, *interval).map(|()| true),

@@ -123,49 +123,83 @@ pub fn hint(line: &str) -> Option<Hint> {
     }
     let row = table.row(row_of(&words)?);
     let args: Vec<String> =
-        words.iter().skip(row.name_words).map(|word| String::from_utf8_lossy(word).to_uppercase()).collect();
-    let rest = rest_of(syntax_parts(row.spec.syntax), &args).join(" ");
-    let blank = if typed.last.is_empty() { "" } else { " " };
-    (!rest.is_empty()).then(|| Hint { text: format!("{blank}{rest}"), taken: 0 })
+        words.iter().skip(row.name_words).map(|word| String::from_utf8_lossy(word).into()).collect();
+    let open = !typed.last.is_empty();
+    let Missing { keyword, parts } = missing(syntax_parts(row.spec.syntax), &args, open);
+    let lower = args.last().is_some_and(|word| word.bytes().all(|byte| !byte.is_ascii_uppercase()));
+    let keyword = if lower { keyword.to_lowercase() } else { keyword.to_owned() };
+    let blank = if open && !parts.is_empty() { " " } else { "" };
+    let text = format!("{keyword}{blank}{}", parts.join(" "));
+    (!text.is_empty()).then_some(Hint { taken: keyword.len(), text })
 }
 
-/// The parts of a syntax that are not used up by the arguments, which are in upper case.
-fn rest_of<'s>(mut parts: Vec<&'s str>, args: &[String]) -> Vec<&'s str> {
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
+/// What does not stand in a line yet.
+struct Missing<'s> {
+    /// The rest of the keyword that its last word begins, if it can only be one.
+    keyword: &'s str,
+    parts: Vec<&'s str>,
+}
+
+/// The parts of a syntax that are not used up by the arguments, the last of which may be `open`: still being typed.
+fn missing<'s>(mut parts: Vec<&'s str>, args: &[String], open: bool) -> Missing<'s> {
+    let mut at = 0;
+    while let Some(arg) = args.get(at) {
+        at += 1;
         let required = parts.iter().position(|part| !part.starts_with('['));
-        // Options in front of the next argument that must be there, or all that are left.
-        let options = required.unwrap_or(parts.len());
-        let named = parts[..options].iter().position(|part| values_behind(part, arg).is_some());
-        match (named, required) {
-            (Some(at), _) => {
-                for _ in 0..values_behind(parts[at], arg).unwrap_or(0) {
-                    args.next();
-                }
-                if !parts[at].contains("...") {
-                    parts.remove(at);
+        // Options in front of the next argument that must be there, which may have a name as well; or all that are left.
+        let here = &parts[..required.map_or(parts.len(), |required| required + 1)];
+        let all = || here.iter().enumerate().flat_map(|(place, part)| choices(part).map(move |choice| (place, choice)));
+        let named = all().find(|(_, (name, _))| name.eq_ignore_ascii_case(arg));
+        let begun =
+            all().filter(|(_, (name, _))| name.get(..arg.len()).is_some_and(|start| start.eq_ignore_ascii_case(arg)));
+        let (found, keyword) = match named {
+            None if open && at == args.len() => {
+                let mut begun = begun.peekable();
+                let is_word_of_syntax = required.is_some_and(|required| choices(parts[required]).next().is_some());
+                match (begun.next(), begun.peek()) {
+                    (Some((place, (name, values))), None) => (Some((place, values)), &name[arg.len()..]),
+                    // It may become one of several, and nothing else may stand here.
+                    (Some(_), Some(_)) | (None, _) if is_word_of_syntax => break,
+                    _ => (None, ""),
                 }
             }
-            (None, Some(at)) => drop(parts.drain(..=at)),
+            named => (named.map(|(place, (_, values))| (place, values)), ""),
+        };
+        match (found, required) {
+            (Some((place, values)), _) => {
+                let given = values.len().min(args.len() - at);
+                at += given;
+                if required == Some(place) {
+                    parts.drain(..=place);
+                } else if !parts[place].contains("...") {
+                    parts.remove(place);
+                }
+                if given < values.len() || !keyword.is_empty() {
+                    parts.splice(..0, values.into_iter().skip(given));
+                    return Missing { keyword, parts };
+                }
+            }
+            (None, Some(required)) => drop(parts.drain(..=required)),
             (None, None) => {
                 // `[count]`: an argument without a name.
                 let is_nameless =
                     |part: &&str| !part.contains("...") && !part.contains(|c: char| c.is_ascii_uppercase());
-                if let Some(at) = parts.iter().position(is_nameless) {
-                    parts.remove(at);
+                if let Some(place) = parts.iter().position(is_nameless) {
+                    parts.remove(place);
                 }
             }
         }
     }
-    parts
+    Missing { keyword: "", parts }
 }
 
-/// How many arguments follow the keyword `word` in a part like `[EX seconds | KEEPTTL]`; none if it is not one of it.
-fn values_behind(part: &str, word: &str) -> Option<usize> {
+/// The keywords that may begin a part like `[EX seconds | KEEPTTL]`, each with the names of its values.
+fn choices(part: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     let inner = part.trim_matches(['[', ']', '<', '>']);
-    inner.split('|').find_map(|choice| {
+    inner.split('|').filter_map(|choice| {
         let mut words = choice.trim_matches([' ', '[', ']', '<', '>']).split(' ');
-        (words.next() == Some(word)).then(|| words.filter(|word| !word.starts_with('[')).count())
+        let name = words.next().filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))?;
+        Some((name, words.filter(|word| !word.starts_with('[')).collect()))
     })
 }
 
@@ -228,21 +262,42 @@ mod tests {
     }
 
     #[test]
+    fn a_keyword_that_can_only_be_one_is_finished() {
+        let hint = |line: &str| {
+            hint(line).map(|hint| (hint.text[..hint.taken].to_owned(), hint.text[hint.taken..].to_owned()))
+        };
+        let finished = |line, keyword: &str, rest: &str| {
+            assert_eq!(hint(line), Some((keyword.to_owned(), rest.to_owned())), "{line}");
+        };
+        finished("xread count 5 bl", "ock", " milliseconds STREAMS key [key ...] id [id ...]");
+        finished("xread count 5 STR", "EAMS", " key [key ...] id [id ...]");
+        finished("lpos k e ra", "nk", " rank [COUNT num-matches] [MAXLEN len]");
+        // Not before it can only be one, and never in the place of a key or a value.
+        finished("copy a b ", "", "[DB destination-db] [REPLACE]");
+        finished("set k n", "", &hint("set k v").unwrap().1);
+        assert_eq!(hint("set k v ex").unwrap().0, "");
+    }
+
+    #[test]
     fn options_go_when_they_are_typed() {
         let rest = |syntax, args: &str| {
-            let args: Vec<String> = args.split_whitespace().map(str::to_uppercase).collect();
-            rest_of(syntax_parts(syntax), &args).join(" ")
+            let args: Vec<String> = args.split_whitespace().map(str::to_owned).collect();
+            missing(syntax_parts(syntax), &args, false).parts.join(" ")
         };
         const SET: &str = "key value [NX | XX] [GET] [EX seconds | KEEPTTL]";
         assert_eq!(rest(SET, "k v"), "[NX | XX] [GET] [EX seconds | KEEPTTL]");
         assert_eq!(rest(SET, "k v nx"), "[GET] [EX seconds | KEEPTTL]");
-        assert_eq!(rest(SET, "k v ex"), "[NX | XX] [GET]");
+        assert_eq!(rest(SET, "k v ex"), "seconds [NX | XX] [GET]");
         assert_eq!(rest(SET, "k v ex 5 get"), "[NX | XX]");
         const ZADD: &str = "key [NX | XX] [CH] score member [score member ...]";
         assert_eq!(rest(ZADD, "z ch"), "[NX | XX] score member [score member ...]");
         assert_eq!(rest(ZADD, "z ch 1"), "member [score member ...]");
         assert_eq!(rest(ZADD, "z 1 m 2 n"), "[score member ...]");
         assert_eq!(rest("key [count]", "k 5"), "");
+        const SEARCH: &str =
+            "key <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM>> [ASC | DESC]";
+        assert_eq!(rest(SEARCH, "k fromlonlat 1"), "latitude <BYRADIUS radius <M | KM>> [ASC | DESC]");
+        assert_eq!(rest(SEARCH, "k frommember m"), "<BYRADIUS radius <M | KM>> [ASC | DESC]");
         assert_eq!(syntax_parts("key [NX | XX] value [a [b] c]"), ["key", "[NX | XX]", "value", "[a [b] c]"]);
     }
 }
