@@ -76,6 +76,9 @@ pub struct RunResult {
     /// Of values of one size.
     pub data_bytes: Option<usize>,
     pub keyspace: Option<u64>,
+    /// The requests are those of a log, which has keys and values of its own.
+    #[serde(skip)]
+    pub logged: bool,
     /// What was asked for in an open loop.
     pub rate: Option<f64>,
     pub seconds: f64,
@@ -255,6 +258,7 @@ impl RunResult {
             threads: load.threads.min(load.connections),
             data_bytes,
             keyspace,
+            logged: matches!(load.traffic, Traffic::Logged(_)),
             rate,
             seconds: rounded(seconds, 6),
             requests: outcome.requests,
@@ -467,6 +471,7 @@ pub fn sample() -> RunResult {
         threads: 1,
         data_bytes: Some(3),
         keyspace: None,
+        logged: false,
         rate: None,
         seconds: 20.0,
         requests: 10_000,

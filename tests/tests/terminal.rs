@@ -1,5 +1,7 @@
 //! kv-cli as a person meets it: in a terminal, with keys pressed and a screen looked at.
 
+use kv_core::resp::client::Value;
+use kv_tests::client::Client;
 use kv_tests::moving::{Reached, ask};
 use kv_tests::process::{Server, program, wait_until};
 use kv_tests::redis::Redis;
@@ -227,6 +229,44 @@ fn messages_stream_until_ctrl_c() {
     terminal.keys(CTRL_C);
     terminal.line("ping");
     terminal.wait_for("PONG");
+}
+
+#[test]
+fn ctrl_c_ends_a_command_that_waits_and_nothing_else() {
+    let server = server();
+    let terminal = cli(&server, &[]);
+    terminal.wait_row(&prompt(&server));
+    terminal.line("select 2");
+    terminal.wait_row(&format!("{}[2]>", prompt(&server).trim_end_matches('>')));
+    terminal.line("blpop nothing 0");
+    let mut client = server.client();
+    let blocked = |client: &mut Client| {
+        let info = client.ask(&["INFO", "clients"]);
+        String::from_utf8_lossy(info.bytes().unwrap()).contains("blocked_clients:1")
+    };
+    wait_until("the command waits", || blocked(&mut client));
+    terminal.keys(CTRL_C);
+    wait_until("it waits no longer", || !blocked(&mut client));
+    // In the database where it was.
+    terminal.line("ping");
+    terminal.wait_for("PONG");
+    terminal.wait_row(&format!("{}[2]>", prompt(&server).trim_end_matches('>')));
+}
+
+#[test]
+fn a_line_goes_on_in_a_window_of_another_size() {
+    let server = server();
+    let terminal = cli(&server, &[]);
+    terminal.wait_row(&prompt(&server));
+    let value = "abcdefghij".repeat(9);
+    terminal.keys(&format!("set k {value}"));
+    terminal.wait("all of it", |text| text.replace('\n', "").contains(&value));
+    terminal.resize(20, 60);
+    terminal.keys("-end");
+    terminal.wait("the end", |text| text.replace('\n', "").contains(&format!("{value}-end")));
+    terminal.keys(ENTER);
+    terminal.wait_for("OK");
+    assert_eq!(server.client().ask(&["GET", "k"]), Value::Bulk(format!("{value}-end").into_bytes()));
 }
 
 #[test]

@@ -103,7 +103,11 @@ fn latency_table(rows: &[(String, Latency)], decimals: usize) -> String {
 }
 
 pub fn full(result: &RunResult, decimals: usize) -> String {
-    let keys = result.keyspace.map_or("one key".to_owned(), |keys| format!("{} keys", grouped(keys as f64)));
+    let keys = match result.keyspace {
+        Some(keys) => format!(", {} keys", grouped(keys as f64)),
+        None if result.logged => String::new(),
+        None => ", one key".to_owned(),
+    };
     let values = result.data_bytes.map_or(String::new(), |bytes| format!(", values of {bytes} bytes"));
     let name = result.server.name.as_deref().unwrap_or("server");
     let loop_kind = match result.rate {
@@ -112,7 +116,7 @@ pub fn full(result: &RunResult, decimals: usize) -> String {
         None => "closed loop".to_owned(),
     };
     let mut text = format!(
-        "====== {} ======\n  {name} at {}, {loop_kind}\n  {} requests in {:.2} s: {}, pipeline {}, {}{values}, {keys}\n  \
+        "====== {} ======\n  {name} at {}, {loop_kind}\n  {} requests in {:.2} s: {}, pipeline {}, {}{values}{keys}\n  \
          throughput: {} requests/s\n\n",
         result.test,
         result.server.address,
@@ -246,6 +250,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("1 connection, pipeline 2, 1 thread, values of 3 bytes, one key"), "{text}");
+        result.logged = true;
+        assert!(full(&result, 3).contains("values of 3 bytes\n"), "a log has keys of its own");
         assert!(quiet(&result, 3).starts_with("SET: 500.00 requests per second, avg 1.5"));
         let line = csv(&result, 3);
         assert_eq!(line.matches(',').count(), CSV_HEAD.matches(',').count());
