@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod contents;
+pub mod differences;
 pub mod moving;
 pub mod node;
 pub mod process;

@@ -5,9 +5,10 @@ use kv_core::command::{Spread, table};
 use kv_core::resp::client::Value;
 use kv_core::resp::line;
 use kv_tests::client::Client;
+use kv_tests::differences::none_differs;
 use kv_tests::process::Server;
 use kv_tests::redis::Redis;
-use kv_tests::requests::{Grammar, Step, agree, setting, shortest};
+use kv_tests::requests::{Grammar, Step, agree};
 
 const CASES: u64 = 12;
 const SHARDS: [&str; 2] = ["1", "4"];
@@ -17,8 +18,6 @@ const MISSES_DIFFER: &[&[u8]] = &[b"object", b"smove", b"sort", b"sort_ro", b"xa
 const CLASSES: &str = "KEg$lshzetdn";
 /// Requests other than XGROUP make a consumer also when it gets nothing, as since 7.2.
 const LATER: &str = "xgroup-createconsumer";
-/// Cases with a difference that are told.
-const FOUND_MAX: usize = 6;
 
 /// A server, and who listens to it.
 struct Side {
@@ -106,33 +105,15 @@ fn differ(
     None
 }
 
-/// Looks for differences in random cases, with one shard (`several`: also with several).
+/// Looks for differences in random cases.
 fn compare(classes: &str, shards: &[&str], may_differ: fn(&[u8]) -> bool) {
-    let Some(redis) = Redis::start() else { return };
-    let grammar = Grammar::of_store();
-    let first = setting("KV_TESTS_SEED", 1);
-    let cases = setting("KV_TESTS_CASES", CASES);
-    let mut found = Vec::new();
-    for (at, shards) in shards.iter().enumerate() {
-        let server = Server::start(&["--shards", shards]);
-        let mut ours = Side::new(server.client(), server.client(), classes);
-        let mut theirs = Side::new(redis.client(), redis.client(), classes);
-        let mut differ = |steps: &[Step]| differ(steps, &mut ours, &mut theirs, *shards != "1", may_differ);
-        for seed in (first..first + cases).filter(|seed| *seed as usize % SHARDS.len() == at) {
-            let steps = grammar.case(seed);
-            if differ(&steps).is_none() {
-                continue;
-            }
-            let steps = shortest(steps, |steps| differ(steps).is_some());
-            let difference = differ(&steps).unwrap_or_default();
-            let lines: Vec<String> = steps.iter().map(Step::to_string).collect();
-            found.push(format!("seed {seed}, {shards} shards: {difference}\n{}", lines.join("\n")));
-            if found.len() == FOUND_MAX {
-                break;
-            }
-        }
-    }
-    assert!(found.is_empty(), "{}", found.join("\n\n"));
+    let begin = |server: &Server, redis: &Redis, shards: &str| {
+        let ours = Side::new(server.client(), server.client(), classes);
+        (ours, Side::new(redis.client(), redis.client(), classes), shards != "1")
+    };
+    none_differs(&Grammar::of_store(), CASES, shards, begin, |(ours, theirs, several), _, steps| {
+        differ(steps, ours, theirs, *several, may_differ)
+    });
 }
 
 #[test]

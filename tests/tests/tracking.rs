@@ -4,16 +4,15 @@
 use kv_core::resp::client::Value;
 use kv_core::resp::line;
 use kv_tests::client::Client;
+use kv_tests::differences::none_differs;
 use kv_tests::process::Server;
 use kv_tests::redis::Redis;
-use kv_tests::requests::{Grammar, Step, agree, setting, shortest};
+use kv_tests::requests::{Grammar, Step, agree};
 
 const CASES: u64 = 12;
 const SHARDS: [&str; 2] = ["1", "4"];
 const MODES: [&[&str]; 4] =
     [&[], &["NOLOOP"], &["BCAST"], &["BCAST", "NOLOOP", "PREFIX", "{", "PREFIX", "s", "PREFIX", "z"]];
-/// Cases with a difference that are told.
-const FOUND_MAX: usize = 6;
 
 /// A server with a client that tracks and one that does not.
 struct Side {
@@ -115,30 +114,10 @@ fn differ(steps: &[Step], mode: &[&str], ours: &mut Side, theirs: &mut Side) -> 
 
 #[test]
 fn random_requests_are_told_to_trackers_as_redis_tells_them() {
-    let Some(redis) = Redis::start() else { return };
-    let grammar = Grammar::of_store();
-    let first = setting("KV_TESTS_SEED", 1);
-    let cases = setting("KV_TESTS_CASES", CASES);
-    let mut found = Vec::new();
-    for (at, shards) in SHARDS.iter().enumerate() {
-        let server = Server::start(&["--shards", shards]);
-        let mut ours = Side::new(server.client(), server.client());
-        let mut theirs = Side::new(redis.client(), redis.client());
-        for seed in (first..first + cases).filter(|seed| *seed as usize % SHARDS.len() == at) {
-            let mode = MODES[seed as usize / SHARDS.len() % MODES.len()];
-            let mut differ = |steps: &[Step]| differ(steps, mode, &mut ours, &mut theirs);
-            let steps = grammar.case(seed);
-            if differ(&steps).is_none() {
-                continue;
-            }
-            let steps = shortest(steps, |steps| differ(steps).is_some());
-            let difference = differ(&steps).unwrap_or_default();
-            let lines: Vec<String> = steps.iter().map(Step::to_string).collect();
-            found.push(format!("seed {seed}, {shards} shards: {difference}\n{}", lines.join("\n")));
-            if found.len() == FOUND_MAX {
-                break;
-            }
-        }
-    }
-    assert!(found.is_empty(), "{}", found.join("\n\n"));
+    let begin = |server: &Server, redis: &Redis, _: &str| {
+        (Side::new(server.client(), server.client()), Side::new(redis.client(), redis.client()))
+    };
+    none_differs(&Grammar::of_store(), CASES, &SHARDS, begin, |(ours, theirs), seed, steps| {
+        differ(steps, MODES[seed as usize / SHARDS.len() % MODES.len()], ours, theirs)
+    });
 }

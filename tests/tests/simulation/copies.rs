@@ -5,7 +5,8 @@
 
 use crate::number;
 use crate::outbox::Outbox;
-use crate::world::{Did, Order, PeerId, World};
+use crate::pause::Pause;
+use crate::world::{Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::structs::random::Random;
 use kv_server::engine::Faults;
@@ -193,7 +194,7 @@ struct Run {
     clients: Vec<Client>,
     left: usize,
     clock: u64,
-    paused: Option<(usize, u64)>,
+    pause: Pause,
 }
 
 impl Run {
@@ -224,7 +225,7 @@ impl Run {
             client
         });
         let clients = clients.collect();
-        Run { world, random, clients, left: REQUESTS, clock: 0, paused: None }
+        Run { world, random, clients, left: REQUESTS, clock: 0, pause: Pause::default() }
     }
 
     fn receive(&mut self) -> Result<(), String> {
@@ -252,19 +253,14 @@ impl Run {
             if workers.is_empty() && clients.is_empty() {
                 return Ok(());
             }
-            self.paused = self.paused.filter(|&(_, until)| until > self.clock);
-            if let Some((paused, _)) = self.paused
-                && (workers.len() > 1 || !clients.is_empty())
-            {
-                workers.retain(|&worker| worker != paused);
+            self.pause.look(self.clock);
+            if workers.len() > 1 || !clients.is_empty() {
+                workers.retain(|&worker| !self.pause.is_of(worker));
             }
             let choice = self.random.index(workers.len() + clients.len());
             if choice < workers.len() {
                 let did = self.world.step(workers[choice], &mut self.random);
-                let often = if did == Did::HalfPublished { 2 } else { 40 };
-                if self.paused.is_none() && self.random.one_in(often) {
-                    self.paused = Some((workers[choice], self.clock + (8 << self.random.below(6))));
-                }
+                self.pause.perhaps(workers[choice], did.pauses_once_in(2, 40), 6, self.clock, &mut self.random);
                 self.receive()?;
                 continue;
             }

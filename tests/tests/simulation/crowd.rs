@@ -6,7 +6,8 @@
 
 use crate::number;
 use crate::outbox::Outbox;
-use crate::world::{Did, Order, PeerId, World};
+use crate::pause::Pause;
+use crate::world::{Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::resp::number::parse_i64;
 use kv_core::structs::random::Random;
@@ -96,7 +97,7 @@ struct Crowd {
     random: Random,
     clients: Vec<Client>,
     left: usize,
-    paused: Option<(usize, u64)>,
+    pause: Pause,
     steps: u64,
     answered: usize,
 }
@@ -370,7 +371,7 @@ impl Crowd {
     fn new(seed: u64, faults: Faults) -> Crowd {
         let mut random = Random::new(seed);
         let world = World::new(WORKERS, Order::AsDesigned, faults, &mut random);
-        Crowd { world, random, clients: Vec::new(), left: 0, paused: None, steps: 0, answered: 0 }
+        Crowd { world, random, clients: Vec::new(), left: 0, pause: Pause::default(), steps: 0, answered: 0 }
     }
 
     fn join(&mut self) {
@@ -507,25 +508,21 @@ impl Crowd {
     fn step(&mut self) -> Result<bool, String> {
         self.steps += 1;
         self.world.now_us += self.random.below(30);
-        self.paused = self.paused.filter(|&(_, until)| until > self.steps);
-        let paused = self.paused.map(|(worker, _)| worker);
-        let awake: Vec<usize> = (0..WORKERS).filter(|&w| Some(w) != paused && self.world.has_work(w)).collect();
+        self.pause.look(self.steps);
+        let awake: Vec<usize> = (0..WORKERS).filter(|&w| !self.pause.is_of(w) && self.world.has_work(w)).collect();
         let clients: Vec<usize> = (0..self.clients.len()).filter(|&c| self.may_act(c)).collect();
         if awake.is_empty() && clients.is_empty() {
             // What is left to do waits for a paused worker, or for a moment.
             let waits = self.clients.iter().any(|c| c.arrived > 0);
-            let moment = self.world.next_moment().filter(|_| waits && self.paused.is_none());
+            let moment = self.world.next_moment().filter(|_| waits && !self.pause.is_on());
             self.world.now_us = self.world.now_us.max(moment.unwrap_or(0) * 1000);
-            return Ok(self.paused.take().is_some() || moment.is_some());
+            return Ok(self.pause.end() || moment.is_some());
         }
         // Each worker and the clients together have the same chance.
         let choice = self.random.index(awake.len() + usize::from(!clients.is_empty()));
         if let Some(&worker) = awake.get(choice) {
             let did = self.world.step(worker, &mut self.random);
-            let often = if did == Did::HalfPublished { 10 } else { 100 };
-            if self.paused.is_none() && self.random.one_in(often) {
-                self.paused = Some((worker, self.steps + (8 << self.random.below(7))));
-            }
+            self.pause.perhaps(worker, did.pauses_once_in(10, 100), 7, self.steps, &mut self.random);
             self.receive()?;
         } else {
             let client = clients[self.random.index(clients.len())];

@@ -16,7 +16,8 @@ use crate::command::{Command, LISTS, Mixture, Text, Values, names_on, strings_of
 use crate::history::{History, Operation};
 use crate::number;
 use crate::outbox::Outbox;
-use crate::world::{BEGINNING_US, Data, Did, PeerId, World};
+use crate::pause::Pause;
+use crate::world::{BEGINNING_US, Data, PeerId, World};
 use kv_core::command::{Flags, Found, Group, table};
 use kv_core::persist::manifest::Manifest;
 use kv_core::resp::client::{ReplyDecoder, Value};
@@ -143,7 +144,7 @@ struct Life<'a> {
     clients: Vec<Client>,
     history: &'a mut History,
     clock: u64,
-    paused: Option<(usize, u64)>,
+    pause: Pause,
     /// The disk fails until then.
     fails_until: Option<u64>,
     /// The log was on all the time, with `always`.
@@ -307,15 +308,13 @@ impl<'a> Life<'a> {
         if able.is_empty() {
             return Ok(false);
         }
-        self.paused = self.paused.filter(|&(_, until)| until > self.clock);
-        let unpaused: Vec<usize> =
-            able.iter().copied().filter(|&s| self.paused.is_none_or(|(paused, _)| paused != s)).collect();
+        self.pause.look(self.clock);
+        let unpaused: Vec<usize> = able.iter().copied().filter(|&s| !self.pause.is_of(s)).collect();
         let able = if unpaused.is_empty() { able } else { unpaused };
         let who = able[self.random.index(able.len())];
         if who < workers {
             let did = self.world.step(who, &mut self.random);
-            let often = if did == Did::HalfPublished { 2 } else { 25 };
-            self.pause(who, often);
+            self.pause(who, did.pauses_once_in(2, 25));
         } else if who == keeper {
             self.world.step_keeper(&mut self.random);
             self.pause(who, 10);
@@ -330,9 +329,7 @@ impl<'a> Life<'a> {
     }
 
     fn pause(&mut self, who: usize, often: u64) {
-        if self.paused.is_none() && self.random.one_in(often) {
-            self.paused = Some((who, self.clock + (8 << self.random.below(7))));
-        }
+        self.pause.perhaps(who, often, 7, self.clock, &mut self.random);
     }
 
     /// Until the end of the life.
@@ -611,7 +608,7 @@ impl Story {
                     clients,
                     history,
                     clock: 0,
-                    paused: None,
+                    pause: Pause::default(),
                     fails_until: None,
                     is_strict: is_always,
                     was_refusing: false,

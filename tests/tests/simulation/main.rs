@@ -1,6 +1,6 @@
 //! The engine under a scheduler that a seed determines: every worker is the real one, everything around it is not.
 //!
-//! - [`world`]: workers, their turns cut into steps, connections without sockets, a clock that is moved.
+//! - [`world`]: workers, their turns cut into steps, connections without sockets, a clock that is moved; [`pause`]: who stands still.
 //! - [`command`]: string commands, and what each must answer in a store without shards.
 //! - [`history`]: what sessions asked and were answered, and the search for one order of it that explains every answer.
 //! - [`small`]: few commands under hostile schedules, each history checked by the search.
@@ -21,6 +21,7 @@ mod expiry;
 mod history;
 mod messages;
 mod outbox;
+mod pause;
 mod small;
 mod world;
 

@@ -7,6 +7,7 @@ use crate::command::{Command, LISTS, Mixture, names_on, strings_of};
 use crate::history::{History, Operation};
 use crate::number;
 use crate::outbox::Outbox;
+use crate::pause::Pause;
 use crate::world::{Did, Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::structs::random::Random;
@@ -55,8 +56,7 @@ struct Run {
     history: History,
     /// Counts what happens; the time of the history.
     clock: u64,
-    /// Who has no core, and until when. One at a time: while several are, nothing much happens.
-    paused: Option<(usize, u64)>,
+    pause: Pause,
     half_published: Vec<bool>,
     /// Who waits for one that has published a half; not stepped until that one has gone on.
     waits: Vec<bool>,
@@ -116,7 +116,18 @@ impl Run {
         let (half_published, waits) = (vec![false; workers], vec![false; workers]);
         let patience = 1 + random.below(8);
         let hangs_up = random.one_in(3);
-        Run { world, random, clients, history, clock: 0, paused: None, half_published, waits, patience, hangs_up }
+        Run {
+            world,
+            random,
+            clients,
+            history,
+            clock: 0,
+            pause: Pause::default(),
+            half_published,
+            waits,
+            patience,
+            hangs_up,
+        }
     }
 
     /// Lets some bytes of a client arrive; begins its next pipeline when the last one has arrived.
@@ -226,12 +237,12 @@ impl Run {
                     _ => return self.is_over(),
                 }
             }
-            self.paused = self.paused.filter(|&(_, until)| until > self.clock);
-            let unpaused = |w: &usize| self.paused.is_none_or(|(paused, _)| paused != *w) && !self.waits[*w];
+            self.pause.look(self.clock);
+            let unpaused = |w: &usize| !self.pause.is_of(*w) && !self.waits[*w];
             let mut awake: Vec<usize> = workers.iter().copied().filter(unpaused).collect();
             if awake.is_empty() && clients.is_empty() {
                 awake = workers;
-                self.paused = None;
+                self.pause.end();
             }
             // Commands are kept for the moments when some turn is published by half.
             if !awake.is_empty() && !self.half_published.contains(&true) && !self.random.one_in(self.patience) {
@@ -246,11 +257,8 @@ impl Run {
                 }
                 self.waits[worker] = did == Did::Waited;
                 self.half_published[worker] = did == Did::HalfPublished;
-                let often = if did == Did::HalfPublished { 2 } else { 25 };
-                if self.paused.is_none() && self.random.one_in(often) {
-                    // Of every length, from some steps to several commands of everybody else.
-                    self.paused = Some((worker, self.clock + (8 << self.random.below(7))));
-                }
+                // Of every length, from some steps to several commands of everybody else.
+                self.pause.perhaps(worker, did.pauses_once_in(2, 25), 7, self.clock, &mut self.random);
                 self.receive()?;
             } else {
                 self.send(clients[choice - awake.len()]);
