@@ -1,5 +1,5 @@
-//! The server: BGREWRITEAOF BGSAVE COMMAND CONFIG INFO LASTSAVE LATENCY LOLWUT MEMORY SAVE SHUTDOWN SLOWLOG TIME. Rows only: options,
-//! statistics, the process and its files are the host's. (MEMORY USAGE alone asks the store.)
+//! The server: BGREWRITEAOF BGSAVE COMMAND CONFIG INFO LASTSAVE LATENCY LOLWUT MEMORY MONITOR SAVE SHUTDOWN SLOWLOG TIME. Rows only:
+//! options, statistics, the process and its files are the host's. (MEMORY USAGE alone asks the store.)
 
 use super::generic::memory_usage;
 use crate::command::Arity::{AtLeast, Exactly};
@@ -80,6 +80,9 @@ pub(crate) const ROWS: &[CommandSpec] = &[
         .summary("Draws a picture, and tells the version.")
         .since("5.0.0"),
     container("MEMORY", MEMORY_ROWS).summary("Tells about memory.").since("4.0.0"),
+    here("MONITOR", Exactly(1), ADMIN)
+        .summary("Shows from here on all commands that the server carries out, whoever asks for them.")
+        .since("1.0.0"),
     here("SAVE", Exactly(1), SAVING.and(Flags::NO_MULTI))
         .summary("Takes a snapshot and answers when it is on disk.")
         .since("1.0.0")

@@ -17,7 +17,8 @@ pub struct Circumstances<'a> {
 
 type Check = fn(Flags, &Circumstances<'_>) -> Option<CommandError>;
 
-const CHECKS: &[Check] = &[not_authenticated, not_while_subscribed, not_loaded, not_busy, not_kept];
+const CHECKS: &[Check] =
+    &[not_authenticated, not_while_subscribed, not_while_monitoring, not_loaded, not_busy, not_kept];
 
 fn not_authenticated(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
     (!now.session.authenticated && !flags.has(Flags::NO_AUTH))
@@ -33,6 +34,13 @@ fn not_while_subscribed(flags: Flags, now: &Circumstances<'_>) -> Option<Command
              context"
         ))
     })
+}
+
+/// Who monitors is taken for a replica.
+fn not_while_monitoring(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
+    let touches = [Flags::READONLY, Flags::WRITE, Flags::PAUSED_AS_WRITE];
+    (now.session.is_monitor && touches.iter().any(|&flag| flags.has(flag)))
+        .then(|| CommandError::err("Replica can't interact with the keyspace"))
 }
 
 fn not_loaded(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
@@ -57,8 +65,8 @@ fn not_kept(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
 #[inline]
 pub fn refusal(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
     // Nothing stands in the way of most commands, whatever they are.
-    let Session { authenticated, is_subscribed, .. } = now.session;
-    if *authenticated && !is_subscribed && !now.is_loading && !now.is_busy && !now.status.refuses_writes() {
+    let Session { authenticated, is_subscribed, is_monitor, .. } = *now.session;
+    if authenticated & !is_subscribed & !is_monitor && !now.is_loading && !now.is_busy && !now.status.refuses_writes() {
         return None;
     }
     first_refusal(flags, now)

@@ -5,6 +5,7 @@
 
 use super::costs::SlowCall;
 use super::durability::{LoadedShard, Marker};
+use super::monitor::{Lines, Shown};
 use super::pubsub::Interest;
 use super::rendezvous::Rendezvous;
 use super::script::{Attempt, Outcome};
@@ -32,6 +33,8 @@ pub enum Mail {
     Forget(u64),
     /// A client waits no longer: it leaves the lines of this worker's shard.
     Leave(u64),
+    /// What shards have come together for, this worker's among them, for its monitors.
+    Shown(Box<Shown>),
     /// About client tracking.
     Tracking(Box<TrackingMail>),
     /// A call of one of this worker's clients took too long.
@@ -59,8 +62,10 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Transactions among the items. They go back with the batch.
     pub units: Vec<Option<Box<Unit>>>,
-    /// The latest epoch that messages among the items may tell of (`worker::pubsub::OPEN_EPOCH`: the one open where they are delivered).
+    /// The latest epoch that messages among the items, and lines, may tell of (`worker::pubsub::OPEN_EPOCH`: the one open where they are delivered).
     pub tells: u64,
+    /// For the monitors of the destination, when the items have run. Of the work of a rendezvous: for those of other workers, too.
+    pub lines: Lines,
     /// Of the items that may wait.
     pub waits: Vec<Wait>,
     /// Of the work of a rendezvous: keys whose clients have waited for it.
@@ -88,6 +93,7 @@ impl Batch {
         self.hashes.clear();
         self.bytes.clear();
         self.units.clear();
+        self.lines.clear();
         self.waits.clear();
         self.wakes.clear();
         self.replies.clear();

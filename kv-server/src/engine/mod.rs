@@ -39,6 +39,7 @@ pub mod durability;
 pub mod host;
 pub mod join;
 pub mod mail;
+pub mod monitor;
 pub mod net;
 pub mod pubsub;
 pub mod rendezvous;

@@ -53,6 +53,8 @@ pub struct Faults {
     pub news_overtake: bool,
     /// Keep what the first attempt of a script has done.
     pub script_not_taken_back: bool,
+    /// Show commands to monitors as soon as they are sent, and run them in place all the same.
+    pub lines_overtake: bool,
 }
 
 impl Faults {
@@ -68,6 +70,7 @@ impl Faults {
         serves_unlogged: false,
         news_overtake: false,
         script_not_taken_back: false,
+        lines_overtake: false,
     };
 }
 

@@ -1,7 +1,8 @@
 //! Subscriptions: which connections of a worker have subscribed to what, and which other workers have subscribers.
 //!
 //! ```text
-//! topics         what somebody here has subscribed to: a channel, a shard channel, a pattern or a prefix, with its connections
+//! topics         what somebody here has subscribed to: a channel, a shard channel, a pattern, a prefix or all commands, with its
+//!                connections
 //! interest       for each name, by its hash, the *other* workers that have such a topic; patterns and prefixes by their text
 //! ```
 //!
@@ -45,18 +46,20 @@ pub enum Kind {
     Pattern,
     /// Not to messages, but to news of keys with a prefix (CLIENT TRACKING BCAST).
     Prefix,
+    /// Not to messages, but to all commands (MONITOR). It has one name.
+    Monitor,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Channel, Kind::Shard, Kind::Pattern, Kind::Prefix];
+    pub const ALL: [Kind; 5] = [Kind::Channel, Kind::Shard, Kind::Pattern, Kind::Prefix, Kind::Monitor];
 
     /// A hash that tells the kinds apart.
     fn place(self, hash: u64) -> u64 {
-        hash << 2 | self as u64
+        hash << 3 | self as u64
     }
 
     fn of_place(place: u64) -> Kind {
-        Kind::ALL[(place & 3) as usize]
+        Kind::ALL[(place & 7) as usize]
     }
 }
 
@@ -99,11 +102,11 @@ enum Change {
 /// What is begun when the others have noted it.
 pub enum Awaited {
     Subscriptions(Vec<TopicId>),
-    /// CLIENT TRACKING with prefixes: it has begun, and is to be answered.
-    Prefixes,
+    /// CLIENT TRACKING with prefixes, or MONITOR: it has begun, and is to be answered with OK.
+    Ok,
 }
 
-/// A SUBSCRIBE that waits until the others have noted it.
+/// A SUBSCRIBE, or its like, that waits until the others have noted it.
 pub struct Awaiting {
     pub conn: ConnId,
     /// Where its answer belongs.
@@ -143,8 +146,8 @@ impl Audience {
         match topic.kind {
             Kind::Pattern => add(&mut counts.patterns, topic.name.clone(), by),
             Kind::Channel | Kind::Shard => add(&mut counts.places, topic.place, by),
-            // Nobody publishes to prefixes.
-            Kind::Prefix => {}
+            // Nobody publishes to these.
+            Kind::Prefix | Kind::Monitor => {}
         }
     }
 
@@ -277,7 +280,7 @@ impl Hub {
         match kind {
             Kind::Pattern => self.patterns.push(id),
             Kind::Prefix => self.count_prefix(name.len(), 1),
-            Kind::Channel | Kind::Shard => {}
+            Kind::Channel | Kind::Shard | Kind::Monitor => {}
         }
         id
     }
@@ -285,7 +288,7 @@ impl Hub {
     fn change(&mut self, kind: Kind, change: Change, of_text: fn(Kind, Box<[u8]>) -> Change, name: &[u8]) {
         if self.workers > 1 {
             self.changes.push(match kind {
-                Kind::Channel | Kind::Shard => change,
+                Kind::Channel | Kind::Shard | Kind::Monitor => change,
                 Kind::Pattern | Kind::Prefix => of_text(kind, name.into()),
             });
         }
@@ -367,7 +370,7 @@ impl Hub {
         }
     }
 
-    /// How many channels, or shard channels, have subscribers anywhere.
+    /// How many names of a kind have subscribers anywhere.
     pub fn known(&self, kind: Kind) -> usize {
         match kind {
             Kind::Channel | Kind::Shard => self.known[kind as usize],
@@ -380,6 +383,7 @@ impl Hub {
                 let own = self.topics(kind).filter(|topic| !self.others_prefixes.contains_key(&topic.name));
                 self.others_prefixes.len() + own.count()
             }
+            Kind::Monitor => usize::from(self.is_known(kind.place(0))),
         }
     }
 
@@ -417,7 +421,7 @@ impl Hub {
         match kind {
             Kind::Pattern => &mut self.others_patterns,
             Kind::Prefix => &mut self.others_prefixes,
-            Kind::Channel | Kind::Shard => unreachable!("they are told by their hashes"),
+            Kind::Channel | Kind::Shard | Kind::Monitor => unreachable!("they are told by their hashes"),
         }
     }
 
@@ -529,9 +533,9 @@ impl Hub {
         self.awaiting.push_back(Awaiting { conn, dest, what: Awaited::Subscriptions(topics), number });
     }
 
-    /// As `await_noted`, for prefixes.
-    pub fn await_prefixes(&mut self, conn: ConnId, dest: Dest, number: u64) {
-        self.awaiting.push_back(Awaiting { conn, dest, what: Awaited::Prefixes, number });
+    /// As `await_noted`, for what has begun and is to be answered with OK.
+    pub fn await_ok(&mut self, conn: ConnId, dest: Dest, number: u64) {
+        self.awaiting.push_back(Awaiting { conn, dest, what: Awaited::Ok, number });
     }
 
     /// The next SUBSCRIBE that has waited long enough.
@@ -572,7 +576,7 @@ impl Subscriptions {
     /// What answers to SUBSCRIBE and its kin count: shard channels by themselves.
     pub fn told_count(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Shard | Kind::Prefix => self.count(kind),
+            Kind::Shard | Kind::Prefix | Kind::Monitor => self.count(kind),
             Kind::Channel | Kind::Pattern => self.count(Kind::Channel) + self.count(Kind::Pattern),
         }
     }

@@ -34,6 +34,8 @@ pub struct Session {
     pub authenticated: bool,
     /// In RESP2 and with subscriptions: only some commands are allowed.
     pub is_subscribed: bool,
+    /// It is shown all commands, and may not touch the data.
+    pub is_monitor: bool,
     pub reply_mode: ReplyMode,
     pub no_evict: bool,
     pub no_touch: bool,
@@ -60,6 +62,7 @@ impl Session {
             proto: Proto::Resp2,
             authenticated,
             is_subscribed: false,
+            is_monitor: false,
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,

@@ -10,6 +10,7 @@
 //! session decides how commands of the store run is found out before, by a rehearsal (`Flags::SETS_SESSION`).
 
 use super::mail::{Batch, Item};
+use super::monitor::UnitLines;
 use super::pubsub::Message;
 use kv_core::command::{Flags, Join};
 use std::collections::HashSet;
@@ -114,6 +115,10 @@ pub struct Unit {
     pub touched: bool,
     /// Some of them run at the worker of the connection.
     pub has_host: bool,
+    /// One of them is a script.
+    pub has_script: bool,
+    /// For monitors, if it is known only when it runs what of it does.
+    pub lines: Option<UnitLines>,
     /// What its scripts have published, each by its place, if something of it has to stand between messages of the unit itself.
     pub said: Vec<(usize, Message)>,
     /// EXEC itself is not answered (CLIENT REPLY).
@@ -144,6 +149,11 @@ impl Unit {
         self.flags
     }
 
+    /// Whether its commands are all that is run.
+    pub fn is_certain(&self) -> bool {
+        !self.watched && !self.has_script
+    }
+
     /// Bytes of memory that its commands take.
     pub fn memory(&self) -> usize {
         let Batch { items, words, bytes, .. } = &self.work;
@@ -158,7 +168,9 @@ impl Unit {
         self.flags = Flags::NONE;
         self.shards.clear();
         self.said.clear();
-        (self.aborted, self.watched, self.touched, self.has_host, self.mute) = (false, false, false, false, false);
+        self.lines = None;
+        (self.aborted, self.watched, self.touched, self.mute) = (false, false, false, false);
+        (self.has_host, self.has_script) = (false, false);
         keep
     }
 }

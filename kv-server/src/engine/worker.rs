@@ -29,6 +29,7 @@ mod execute;
 mod in_place;
 #[cfg(feature = "faults")]
 mod left_over;
+mod monitor;
 mod notices;
 mod pubsub;
 mod route;
@@ -170,6 +171,10 @@ pub struct Worker {
     unit_pool: Vec<Box<Unit>>,
     pub(super) hub: Hub,
     telling: notices::Telling,
+    /// The workers with monitors, ascending.
+    monitors: Vec<u16>,
+    /// What scripts and transactions have shown, and is to be shown behind the request at hand, or by the rendezvous.
+    shown: RefCell<Vec<u8>>,
     /// Connections that may be told of keys (CLIENT TRACKING), by their clients' numbers.
     told: BTreeMap<u64, ConnId>,
     /// Commands that set the session are tried out.
@@ -295,6 +300,8 @@ impl Worker {
             unit_pool: Vec::new(),
             hub: Hub::new(id, shards),
             telling: notices::Telling::new(),
+            monitors: Vec::new(),
+            shown: RefCell::default(),
             told: BTreeMap::new(),
             is_rehearsing: false,
             tells: 0,
@@ -436,6 +443,7 @@ impl Worker {
             self.open -= 1;
             self.end_subscriptions(id);
             self.tell_no_more(id);
+            self.end_monitoring(id);
             // There may be no turn after this one that would tell.
             self.publish_figures();
         }
@@ -562,6 +570,7 @@ impl Worker {
                 Mail::Interest(interest) => {
                     self.hub.note(&interest);
                     self.note_prefixes();
+                    self.note_monitors();
                 }
                 Mail::InterestNoted { by, number } => self.interest_is_noted(by, number),
                 Mail::Forget(client) => self.forgotten.push(client),
@@ -572,13 +581,15 @@ impl Worker {
                     self.shard = Some(shard);
                     self.note_prefixes();
                 }
+                Mail::Shown(shown) => self.show_here(&shown.text, shown.shows),
                 Mail::Tracking(mail) => self.take_tracking(*mail),
                 Mail::Slow(call) => self.log_slow(*call),
                 Mail::Alone(outcome) => {
-                    let Outcome { shards, work, said, service, slow, mut figures } = *outcome;
+                    let Outcome { shards, work, said, shown, service, slow, mut figures } = *outcome;
                     slow.into_iter().for_each(|call| self.log_slow(call));
                     self.figures.add_errors(&mut figures);
                     self.said.get_mut().extend(said);
+                    *self.shown.get_mut() = shown;
                     self.ran_together(shards, work, service);
                 }
                 Mail::Mark(marker) => self.mark(marker),

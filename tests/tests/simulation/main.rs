@@ -6,6 +6,7 @@
 //! - [`small`]: few commands under hostile schedules, each history checked by the search.
 //! - [`crowd`]: many sessions that come and go, checked by what must hold in any order.
 //! - [`messages`]: publish and subscribe: who gets what, how often, in which order.
+//! - [`monitor`]: what monitors are shown is an order that explains every answer.
 //! - [`copies`]: client tracking: no copy that a client keeps stays wrong.
 //! - [`expiry`]: keys vanish on time.
 //! - [`durability`]: a disk that fails and machines that stop, each time with what must be left.
@@ -20,6 +21,7 @@ mod durability;
 mod expiry;
 mod history;
 mod messages;
+mod monitor;
 mod outbox;
 mod pause;
 mod small;

@@ -338,6 +338,7 @@ fn describe(c: &Connection, now: u64, to: &mut String) {
     let tracking = s.tracking.as_ref();
     let mut flags = String::new();
     let marks = [
+        ('O', s.is_monitor),
         ('P', c.subscriptions.is_some()),
         ('x', c.transaction.commands().is_some()),
         ('b', c.blocked.as_ref().is_some_and(|blocked| blocked.waits())),

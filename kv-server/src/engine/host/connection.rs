@@ -148,6 +148,7 @@ fn reset(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
     call.worker.drop_transaction(conn);
     call.worker.end_subscriptions(conn);
     call.worker.end_tracking(conn);
+    call.worker.end_monitoring(conn);
     let session = call.session();
     let Session { id, created, unix_socket, fd, .. } = *session;
     let (peer, local) = (std::mem::take(&mut session.peer), std::mem::take(&mut session.local));

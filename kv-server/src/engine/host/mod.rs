@@ -10,6 +10,7 @@ mod config;
 mod connection;
 mod costs;
 mod info;
+mod monitor;
 mod persistence;
 mod pubsub;
 mod scripting;
@@ -103,7 +104,7 @@ impl Call<'_> {
                 None => reply.ok(),
                 Some(number) => {
                     let dest = self.answer_later(mute);
-                    self.worker.hub.await_prefixes(conn, dest, number);
+                    self.worker.hub.await_ok(conn, dest, number);
                 }
             },
             None => {
@@ -112,6 +113,19 @@ impl Call<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Begins to show the connection all commands. The answer comes later if other workers have to know first.
+    fn monitor(&mut self, reply: &mut Reply<'_>) {
+        let conn = self.conn.expect("a command of the session has one");
+        let mute = self.session().reply_mode != ReplyMode::On;
+        match self.worker.begin_monitoring(conn) {
+            None => reply.ok(),
+            Some(number) => {
+                let dest = self.answer_later(mute);
+                self.worker.hub.await_ok(conn, dest, number);
+            }
+        }
     }
 
     /// Asks the server to end. There is no reply, unless it cannot.
@@ -241,6 +255,7 @@ fn bindings() -> impl Iterator<Item = (&'static str, HostFn)> {
         config::HANDLERS,
         command::HANDLERS,
         info::HANDLERS,
+        monitor::HANDLERS,
         pubsub::HANDLERS,
         costs::HANDLERS,
         persistence::HANDLERS,

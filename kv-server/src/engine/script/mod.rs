@@ -95,6 +95,8 @@ pub struct Outcome {
     pub(super) shards: Vec<Box<Shard>>,
     pub(super) work: Box<Batch>,
     pub(super) said: Vec<Message>,
+    /// For monitors.
+    pub(super) shown: Vec<u8>,
     pub(super) service: Service,
     pub(super) slow: Vec<SlowCall>,
     pub(super) figures: Figures,
@@ -109,7 +111,7 @@ impl Job {
         meter.set_metering(metering);
         meter.set_time(now_us / 1000);
         meter.begin(work.from, work.since_ns);
-        let said = RefCell::default();
+        let (said, shown) = (RefCell::default(), RefCell::default());
         let env = Env {
             shards: net.workers(),
             sliced: false,
@@ -121,6 +123,7 @@ impl Job {
             meter: &meter,
             scripting: &scripting,
             said: &said,
+            shown: (!work.lines.to().is_empty()).then_some(&shown),
             is_admitted: false,
             leaves: false,
         };
@@ -129,7 +132,7 @@ impl Job {
         run_gathered(&env, &mut shards, &mut work, &mut service, &mut figures);
         meter.end();
         let slow = std::iter::from_fn(|| meter.next_slow()).collect();
-        let outcome = Outcome { shards, said: said.take(), service, slow, figures, work };
+        let outcome = Outcome { shards, said: said.take(), shown: shown.take(), service, slow, figures, work };
         net.send(outcome.work.from, Mail::Alone(Box::new(outcome)));
     }
 }

@@ -5,6 +5,7 @@ use super::{Attempt, Scripting, WORKER_US, commands};
 use crate::config::LogLevel;
 use crate::engine::costs::{Meter, Words};
 use crate::engine::mail::{Dest, Item};
+use crate::engine::monitor::write_line;
 use crate::engine::net::{Faults, Net};
 use crate::engine::pubsub::{Kind, Message};
 use crate::engine::stats::Figures;
@@ -232,6 +233,9 @@ impl Bench {
         if ran == Ran::Done {
             running.keep();
             env.said.borrow_mut().append(&mut running.said);
+            if let Some(shown) = env.shown {
+                shown.borrow_mut().extend(running.shown.take().into_iter().flatten());
+            }
             if item.attempt == Attempt::Everywhere && !running.strayed {
                 script.needed_no_more();
             }
@@ -320,6 +324,8 @@ pub(super) struct Running {
     is_known: bool,
     /// What it has published.
     said: Vec<Message>,
+    /// Its commands, for monitors, if there are some.
+    shown: Option<Vec<u8>>,
     meter: Meter,
     pub figures: Figures,
     faults: Faults,
@@ -356,6 +362,7 @@ impl Running {
             since_ns: None,
             is_known: false,
             said: Vec::new(),
+            shown: None,
             meter: env.meter.inner(),
             figures: Figures::default(),
             faults: Faults::NONE,
@@ -391,6 +398,7 @@ impl Running {
         self.is_refused = !env.is_admitted && env.scripting.status.refuses_writes();
         self.tracks = item.tracks;
         self.attempt = item.attempt;
+        self.shown = env.shown.map(|_| Vec::new());
         self.leaves = env.leaves && item.attempt != Attempt::Alone;
         self.swap(stores);
         self.declared.clear();
@@ -433,6 +441,7 @@ impl Running {
         self.swap(stores);
         self.meter.end_within(env.meter);
         self.said.clear();
+        self.shown = None;
         if self.is_known {
             self.scripting.net.scripts.ends();
         }
@@ -599,6 +608,14 @@ impl Running {
         self.stop(Why::Heavy)
     }
 
+    /// Shows a command that has run to monitors, if there are some. (No script may call what is not shown.)
+    #[inline]
+    fn show(&mut self, data: &[u8], words: &[Arg]) {
+        if let Some(shown) = &mut self.shown {
+            write_line(shown, self.now_us, self.db, "lua", words.iter().map(|word| word.get(data)));
+        }
+    }
+
     fn refuse(&mut self, text: &str, proto: Proto, out: &mut Vec<u8>) {
         Reply::new(out, proto).error(text);
         self.figures.count_error(text.as_bytes());
@@ -663,6 +680,7 @@ impl Commands for Box<Running> {
                 scripting,
                 // No script is run by a script.
                 said: &RefCell::default(),
+                shown: None,
                 is_admitted: true,
                 leaves: false,
             };
@@ -676,6 +694,7 @@ impl Commands for Box<Running> {
             };
             env.run_at(&mut stores, table, place, &item, (data, words, &[]), out, figures);
             meter.end();
+            self.show(data, words);
             return Ok(());
         }
         if let Spread::Channel { shard } = row.spec.spread {
@@ -686,6 +705,7 @@ impl Commands for Box<Running> {
             self.said.push(Message { row: id, channel: channel.into(), text: text.into() });
             Reply::new(out, proto).int(listeners as i64);
             self.meter.end();
+            self.show(data, words);
             return Ok(());
         }
         let Some(handler) = commands::find(id) else {
@@ -701,6 +721,7 @@ impl Commands for Box<Running> {
             self.refuse(&error.to_string(), proto, out);
         }
         self.meter.end();
+        self.show(data, words);
         Ok(())
     }
 

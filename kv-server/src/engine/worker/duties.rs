@@ -161,6 +161,7 @@ impl Worker {
                         && c.tickets.is_empty()
                         // Who only listens has nothing to say.
                         && c.subscriptions.is_none()
+                        && !c.session.is_monitor
                         && now.saturating_sub(c.session.last_active) > timeout_ms
                 });
                 if idle {

@@ -4,6 +4,7 @@ use super::super::costs::{Meter, Words};
 use super::super::host::Call;
 use super::super::join::{Joining, Piece};
 use super::super::mail::{Answer, Batch, Dest, Item, Late, Mail, NO_UNIT, Wake};
+use super::super::monitor::{Cursor, Place as LinePlace, UnitLines};
 use super::super::net::Faults;
 use super::super::pubsub::Message;
 use super::super::script::{self, Asked, Attempt, Job, Ran, Scripting};
@@ -135,6 +136,9 @@ impl Worker {
             self.serve_ready();
         }
         batch.replies = replies;
+        if !batch.lines.is_empty() {
+            self.show_here(batch.lines.text(), batch.tells);
+        }
     }
 
     #[inline]
@@ -265,13 +269,19 @@ impl Worker {
             };
             return self.net.scripts.send(job);
         }
-        let env = env_of!(self);
+        let is_shown = !work.lines.to().is_empty();
+        let env = Env { shown: is_shown.then_some(&self.shown), ..env_of!(self) };
         let mut service = Service::default();
         let again = run_gathered(&env, &mut shards, &mut work, &mut service, &mut self.figures);
-        for (i, attempt) in again {
-            let item = work.items[i];
+        for Again { item, attempt, line } in again {
+            let item = work.items[item];
             let (data, words) = work.request(&item);
             self.run_again(work.from, &item, data, words, attempt);
+            if is_shown {
+                let next = &mut self.gathering().work;
+                next.lines.put(LinePlace::before(next.items.len() - 1), &line);
+                next.lines.show_at(work.lines.to());
+            }
         }
         self.meter.end();
         self.tell_slow();
@@ -287,6 +297,8 @@ impl Worker {
         }
         self.tell_news_of(&mut shards, work.shows);
         self.say();
+        let shown = std::mem::take(self.shown.get_mut());
+        self.send_lines(work.lines.to(), &shown, work.shows);
         self.take_service(service, work.shows);
         for shard in shards {
             self.net.stats(shard.index).publish_shard(&shard);
@@ -375,11 +387,16 @@ fn is_walk(row: &Row) -> bool {
     matches!(row.spec.spread, Spread::All { join: Join::Concat })
 }
 
-/// Whether a word of one of the server's own commands may be a password: any that is told to say who one is, and the
-/// value of a secret option.
+/// Whether a word, not the first, is told to say who one is: behind AUTH.
+pub(super) fn is_password(row: &Row, data: &[u8], words: &[Arg], at: usize) -> bool {
+    let is_auth = |at: usize| words[at].get(data).eq_ignore_ascii_case(b"AUTH");
+    row.spec.flags.has(Flags::NO_AUTH) && (is_auth(0) || (1..=2).any(|back| at > back && is_auth(at - back)))
+}
+
+/// Whether a word of one of the server's own commands may be a secret: a password, or the value of a secret option.
 fn is_secret(row: &Row, data: &[u8], words: &[Arg], at: usize) -> bool {
     let name = std::str::from_utf8(words[at - 1].get(data)).ok();
-    row.spec.flags.has(Flags::NO_AUTH) || name.and_then(find_row).is_some_and(|option| option.secret)
+    is_password(row, data, words, at) || name.and_then(find_row).is_some_and(|option| option.secret)
 }
 
 /// A walk that has not begun.
@@ -423,10 +440,20 @@ pub(in crate::engine) struct Env<'a> {
     pub scripting: &'a Scripting,
     /// Where what scripts publish is put.
     pub said: &'a RefCell<Vec<Message>>,
+    /// Where lines for monitors are put, if there are some.
+    pub shown: Option<&'a RefCell<Vec<u8>>>,
     /// It was let in as a write: its scripts may write, too, whatever the disk says by now.
     pub is_admitted: bool,
     /// Whether a script may be run anew somewhere else.
     pub leaves: bool,
+}
+
+/// A script that has to be run anew.
+pub(in crate::engine) struct Again {
+    item: usize,
+    attempt: Attempt,
+    /// Its own line, if there are monitors.
+    line: Vec<u8>,
 }
 
 /// Runs what shards have come together for, and leaves the replies in it. Gives the scripts that have to be run anew.
@@ -436,10 +463,11 @@ pub(in crate::engine) fn run_gathered(
     work: &mut Batch,
     service: &mut Service,
     figures: &mut Figures,
-) -> Vec<(usize, Attempt)> {
+) -> Vec<Again> {
     let table = kv_core::command::table();
     let mut again = Vec::new();
     let mut replies = std::mem::take(&mut work.replies);
+    let (lines, mut cursor) = (std::mem::take(&mut work.lines), Cursor::default());
     for Wake { db, key } in std::mem::take(&mut work.wakes) {
         let key = env.hasher.key(&key);
         let index = env.hasher.place_key(key, env.shards);
@@ -453,6 +481,8 @@ pub(in crate::engine) fn run_gathered(
         let stores = Stores::Many(shards);
         let row = table.row(item.row);
         let (data, words) = work.request(&item);
+        let line = lines.up_to(&mut cursor, LinePlace::before(i));
+        env.show(line);
         work.items[i].answer = if item.may_wait() {
             env.run_waiting(&mut Stores::Many(shards), table, work, i, &mut replies, figures)
         } else if item.unit != NO_UNIT {
@@ -463,7 +493,8 @@ pub(in crate::engine) fn run_gathered(
             match script::run(env, stores, &asked, &mut replies, figures) {
                 Ran::Done => Answer::Here,
                 Ran::Again(attempt) => {
-                    again.push((i, attempt));
+                    let line = env.show_no_more(line);
+                    again.push(Again { item: i, attempt, line });
                     Answer::Late
                 }
             }
@@ -474,8 +505,9 @@ pub(in crate::engine) fn run_gathered(
             Answer::Here
         };
         work.items[i].reply_end = replies.len();
+        env.show(lines.up_to(&mut cursor, LinePlace::behind(i)));
     }
-    work.replies = replies;
+    (work.replies, work.lines) = (replies, lines);
     again
 }
 
@@ -493,6 +525,7 @@ macro_rules! env_of {
             meter: &$worker.meter,
             scripting: &$worker.scripting,
             said: &$worker.said,
+            shown: None,
             is_admitted: false,
             leaves: true,
         }
@@ -501,6 +534,32 @@ macro_rules! env_of {
 pub(super) use env_of;
 
 impl Env<'_> {
+    /// Shows lines to monitors, if there are any.
+    #[inline]
+    fn show(&self, lines: &[u8]) {
+        if let Some(shown) = self.shown {
+            shown.borrow_mut().extend_from_slice(lines);
+        }
+    }
+
+    /// Takes back what was shown last.
+    fn show_no_more(&self, line: &[u8]) -> Vec<u8> {
+        let take = |shown: &RefCell<Vec<u8>>| {
+            let mut shown = shown.borrow_mut();
+            let before = shown.len() - line.len();
+            shown.split_off(before)
+        };
+        self.shown.map(take).unwrap_or_default()
+    }
+
+    /// Shows a part of a transaction.
+    #[inline]
+    fn show_of(&self, unit: &Unit, part: impl FnOnce(&UnitLines) -> &[u8]) {
+        if let Some(lines) = &unit.lines {
+            self.show(part(lines));
+        }
+    }
+
     /// Runs a store handler; an error becomes its reply. Gives the outcome and how many loose elements were written.
     #[inline]
     fn run(
@@ -588,25 +647,29 @@ impl Env<'_> {
     ) {
         let mut stores = stores;
         if self.is_touched(&mut stores, client, unit) {
+            self.show_of(unit, |lines| lines.of_exec(false));
             return Reply::new(out, proto).nil_array();
         }
         Reply::new(out, proto).array(unit.len());
         let env = self.within(unit);
         for i in 0..unit.len() {
             self.at_step(&mut stores, i);
+            self.show_of(unit, |lines| lines.of_command(i));
             env.run_command_of(&mut stores, table, unit, i, out, figures);
         }
+        self.show_of(unit, |lines| lines.of_exec(true));
     }
 
     /// Runs what a transaction has of commands of the store, and leaves their replies in it.
     pub fn run_unit(&self, stores: Stores<'_>, table: &Table, client: u64, unit: &mut Unit, figures: &mut Figures) {
         let mut stores = stores;
         if self.is_touched(&mut stores, client, unit) {
-            return;
+            return self.show_of(unit, |lines| lines.of_exec(false));
         }
         let mut replies = std::mem::take(&mut unit.work.replies);
         let env = self.within(unit);
         for i in 0..unit.len() {
+            self.show_of(unit, |lines| lines.of_command(i));
             if !unit.places[i].is_host() {
                 self.at_step(&mut stores, i);
                 let before = self.said.borrow().len();
@@ -615,6 +678,7 @@ impl Env<'_> {
             }
             unit.work.items[i].reply_end = replies.len();
         }
+        self.show_of(unit, |lines| lines.of_exec(true));
         unit.work.replies = replies;
     }
 

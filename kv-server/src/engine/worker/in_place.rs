@@ -10,7 +10,7 @@ use super::super::script::{self, Asked, Ran};
 use super::super::session::ReplyMode;
 use super::super::transaction::Unit;
 use super::decode::Request;
-use super::execute::env_of;
+use super::execute::{Env, env_of};
 use super::{ConnId, Worker};
 use kv_core::command::{Args, CommandError, Ctx, Flags, Handler, Known, Outcome, Row, ScriptRow, Stores};
 use kv_core::resp::{Arg, Reply};
@@ -127,8 +127,9 @@ impl Worker {
         mute: bool,
     ) {
         let conn = request.conn;
+        let is_monitored = self.is_monitored();
         let shard = self.shard.as_mut().expect("requests run in place only while the shard is here");
-        let env = env_of!(self);
+        let env = Env { shown: is_monitored.then_some(&self.shown), ..env_of!(self) };
         let c = self.connections[conn as usize].as_mut().expect("it has requests");
         let item = c.item(request.row, request.key_at, Dest::Ticket { conn, ticket: 0 });
         let (out, place) = open_reply(&c.tickets, &mut c.output, &mut self.scratch, &mut self.output_pool);
@@ -199,7 +200,7 @@ impl Worker {
     /// Runs a unit on the own shard, as it does any command in place: straight into the connection's output.
     pub(super) fn run_unit_in_place(&mut self, conn: ConnId, mut unit: Box<Unit>) {
         let shard = self.shard.as_mut().expect("requests run in place only while the shard is here");
-        let env = env_of!(self);
+        let env = Env { shown: unit.lines.is_some().then_some(&self.shown), ..env_of!(self) };
         let c = self.connections[conn as usize].as_mut().expect("it has requests");
         let (client, proto) = (c.session.id, c.session.proto);
         c.saw_shard = true;

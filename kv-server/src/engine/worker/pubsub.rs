@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(in super::super) const OPEN_EPOCH: u64 = u64::MAX;
 
 /// Messages of at least so many bytes, as sent, are shared by the outputs of their receivers instead of being copied.
-const SHARED_BYTES: usize = 16 * 1024;
+pub(super) const SHARED_BYTES: usize = 16 * 1024;
 
 /// How the pushes of a kind begin.
 struct Words {
@@ -29,7 +29,7 @@ impl Words {
             Kind::Channel => Words { begins: b"subscribe", ends: b"unsubscribe", message: b"message" },
             Kind::Shard => Words { begins: b"ssubscribe", ends: b"sunsubscribe", message: b"smessage" },
             Kind::Pattern => Words { begins: b"psubscribe", ends: b"punsubscribe", message: b"pmessage" },
-            Kind::Prefix => panic!("nobody subscribes to prefixes"),
+            Kind::Prefix | Kind::Monitor => panic!("these have no messages"),
         }
     }
 }
@@ -172,7 +172,7 @@ impl Worker {
             let mut out = Vec::new();
             match what {
                 Awaited::Subscriptions(topics) => self.begin_subscriptions(conn, &topics, &mut out),
-                Awaited::Prefixes => Reply::new(&mut out, Proto::Resp2).ok(),
+                Awaited::Ok => Reply::new(&mut out, Proto::Resp2).ok(),
             }
             self.take_reply(dest, &out, 0);
         }
@@ -301,7 +301,7 @@ impl Worker {
     }
 
     /// The epoch of what a connection may tell of in a message: of what it has written, and of what it was shown.
-    fn told_by(&mut self, conn: ConnId) -> u64 {
+    pub(super) fn told_by(&mut self, conn: ConnId) -> u64 {
         let shows = self.shows();
         let c = self.connection(conn);
         match (c.tickets.is_empty(), c.saw_shard) {

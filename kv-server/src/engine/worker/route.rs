@@ -19,6 +19,17 @@ use std::sync::Arc;
 const BUCKETS_AHEAD: usize = 24;
 const ENTRIES_AHEAD: usize = 12;
 
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It has to wait for a later turn, and its connection's others with it.
+    Waits,
+    /// It was refused or put in line, or monitors have been shown it.
+    Done,
+    /// It was carried out, or is on its way.
+    Ran,
+}
+
 impl Worker {
     /// Runs the requests of this turn: those for the own shard in place, the others into the turn's batches.
     pub fn run_local(&mut self) {
@@ -29,7 +40,7 @@ impl Worker {
             self.meter.begin(self.id, self.turn_ns);
         }
         // What stands in the mailbox before us runs before us.
-        let in_place = !self.is_stalled();
+        let in_place = !self.is_stalled() && !self.is_monitored_elsewhere();
         let ahead = in_place && requests.len() > 1;
         if ahead {
             requests.iter().take(BUCKETS_AHEAD).for_each(|r| self.fetch_bucket(r));
@@ -61,7 +72,11 @@ impl Worker {
                 let request = &requests[i];
                 if stopped.is_none() {
                     let mode = self.connection(conn).session.reply_mode;
-                    if !self.run_request(request, &data, &words, in_place) {
+                    let fate = self.run_request(request, &data, &words, in_place);
+                    if fate == Fate::Ran && self.is_monitored() {
+                        self.show_request(request, &data, &words);
+                    }
+                    if fate == Fate::Waits {
                         stopped = Some(i);
                         // It will ask again whether it is to be answered.
                         self.connection(conn).session.reply_mode = mode;
@@ -142,18 +157,18 @@ impl Worker {
         }
     }
 
-    /// Runs or sends one request. False: it has to wait for a later turn, and its connection's others with it.
-    fn run_request(&mut self, request: &Request, data: &[u8], words: &[Arg], in_place: bool) -> bool {
+    /// Runs or sends one request.
+    fn run_request(&mut self, request: &Request, data: &[u8], words: &[Arg], in_place: bool) -> Fate {
         let row = self.table.row(request.row);
         let words = &words[request.words_start as usize..][..request.words_len as usize];
         let data = &data[request.start as usize..request.end as usize];
         let turn = self.turn;
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
         if c.life != Life::Open {
-            return true; // QUIT or CLIENT KILL stood before: the rest is not run
+            return Fate::Done; // QUIT or CLIENT KILL stood before: the rest is not run
         }
         if c.awaits_walk && !c.tickets.is_empty() {
-            return false; // a walk goes on turn by turn, and what stands behind it must not be seen by it
+            return Fate::Waits; // a walk goes on turn by turn, and what stands behind it must not be seen by it
         }
         c.awaits_walk = false;
         let mute = c.next_is_mute();
@@ -162,8 +177,7 @@ impl Worker {
             if refusal == Refusal::Arity {
                 self.net.costs(self.id).rejected(request.row);
             }
-            self.reject(request.conn, row, &text, mute);
-            return true;
+            return self.reject(request.conn, row, &text, mute);
         }
         c.session.last_command = &row.full_name;
         let is_exec = row.spec.spread == Spread::Transaction;
@@ -174,8 +188,7 @@ impl Worker {
         }
         if queues && flags.has(Flags::NO_MULTI) {
             self.net.costs(self.id).rejected(request.row);
-            self.reject(request.conn, row, "ERR Command not allowed inside a transaction", mute);
-            return true;
+            return self.reject(request.conn, row, "ERR Command not allowed inside a transaction", mute);
         }
         let now = Circumstances {
             session: &c.session,
@@ -185,27 +198,25 @@ impl Worker {
         };
         if let Some(error) = admission::refusal(flags, &now) {
             self.net.costs(self.id).rejected(request.row);
-            self.reject(request.conn, row, &error.to_string(), mute);
-            return true;
+            return self.reject(request.conn, row, &error.to_string(), mute);
         }
-        if self.pause.holds(flags, self.now) {
+        if self.pause.holds(flags, self.now) && !c.session.is_monitor {
             if !std::mem::replace(&mut c.held, true) {
                 self.held.push(request.conn);
             }
-            return false;
+            return Fate::Waits;
         }
         if queues && !flags.has(Flags::NOT_QUEUED) {
             self.queue(request, row, data, words, mute);
-            return true;
+            return Fate::Done;
         }
         if is_exec {
-            self.exec(request, mute, in_place);
-            return true;
+            return self.exec(request, data, words, mute, in_place);
         }
         if flags.has(Flags::WATCHES) {
             if queues {
                 self.refuse(request.conn, "ERR WATCH inside MULTI is not allowed", mute);
-                return true;
+                return Fate::Ran;
             }
             self.note_watches(request.conn, row, data, words);
         }
@@ -218,16 +229,18 @@ impl Worker {
             let own = request.plan == Plan::Shard(self.id as u16);
             if !everywhere && own && in_place && !follows {
                 self.run_script_in_place(script, request, data, words, mute);
-                return true;
+                return Fate::Ran;
             }
             // What follows must see all that it does, and where it will be done is not certain yet.
             self.connection(request.conn).awaits_walk = true;
-            if everywhere {
+            if everywhere || self.is_monitored() {
                 self.gather(request, row, data, words, mute, false);
-                let gathering = self.gathering();
-                gathering.involved.fill(true);
-                gathering.work.items.last_mut().expect("just put there").attempt = Attempt::Everywhere;
-                return true;
+                if everywhere {
+                    let gathering = self.gathering();
+                    gathering.involved.fill(true);
+                    gathering.work.items.last_mut().expect("just put there").attempt = Attempt::Everywhere;
+                }
+                return Fate::Ran;
             }
         }
         let may_wait = may_wait(row, data, words);
@@ -237,7 +250,9 @@ impl Worker {
                 self.run_in_place(request, row, data, words, mute);
             }
             // What runs on shards one by one cannot stand behind a rendezvous in one turn: it waits for the next.
-            _ if in_rendezvous && !matches!(row.spec.spread, Spread::Keys | Spread::Parts { .. }) => return false,
+            _ if in_rendezvous && !matches!(row.spec.spread, Spread::Keys | Spread::Parts { .. }) => {
+                return Fate::Waits;
+            }
             Plan::Shard(_) | Plan::Parts | Plan::Together if in_rendezvous || request.plan == Plan::Together => {
                 self.gather(request, row, data, words, mute, may_wait);
             }
@@ -270,7 +285,7 @@ impl Worker {
             }
             Plan::Together | Plan::Refuse(_) => unreachable!("handled above"),
         }
-        true
+        Fate::Ran
     }
 
     /// Behind a command for which CLIENT CACHING may have been said: it is about one command, or one transaction.

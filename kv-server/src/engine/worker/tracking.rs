@@ -56,7 +56,7 @@ impl Worker {
             // Nobody waits for the answer, but its place in line does.
             reply.ok();
         } else if let Some(number) = self.set_tracking(conn, wanted) {
-            return self.hub.await_prefixes(conn, dest, number);
+            return self.hub.await_ok(conn, dest, number);
         } else {
             reply.ok();
         }

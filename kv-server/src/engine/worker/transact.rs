@@ -4,6 +4,7 @@ use super::super::mail::{Batch, Dest, Mail};
 use super::super::session::ReplyMode;
 use super::super::transaction::{Execution, Place, ShardSet, Unit};
 use super::decode::{Plan, Request};
+use super::route::Fate;
 use super::{ConnId, Worker};
 use kv_core::command::{Args, CommandError, Flags, Handler, Join, Known, Row, Spread, keys_of, may_be_anywhere};
 use kv_core::resp::{Arg, Reply};
@@ -131,6 +132,7 @@ impl Worker {
             (Handler::Script(_), ..) => {
                 // What a script touches that it does not declare must be here, too.
                 unit.shards.insert_all(shards);
+                unit.has_script = true;
                 Place::Keys
             }
             (Handler::Store(_), Spread::All { join }, _) => {
@@ -174,29 +176,33 @@ impl Worker {
     }
 
     /// A request that is refused, which also ends a transaction, at EXEC at the latest.
-    pub(super) fn reject(&mut self, conn: ConnId, row: &Row, text: &str, mute: bool) {
+    pub(super) fn reject(&mut self, conn: ConnId, row: &Row, text: &str, mute: bool) -> Fate {
         if row.spec.spread == Spread::Transaction {
             self.drop_transaction(conn);
             let why = text.strip_prefix("ERR ").unwrap_or(text);
-            return self.refuse(conn, &format!("EXECABORT Transaction discarded because of: {why}"), mute);
+            self.refuse(conn, &format!("EXECABORT Transaction discarded because of: {why}"), mute);
+            return Fate::Ran;
         }
         if let Some(unit) = &mut self.connection(conn).transaction.queued {
             unit.aborted = true;
         }
         self.refuse(conn, text, mute);
+        Fate::Done
     }
 
     // ---- EXEC ----
 
-    pub(super) fn exec(&mut self, request: &Request, mute: bool, in_place: bool) {
+    pub(super) fn exec(&mut self, request: &Request, data: &[u8], words: &[Arg], mute: bool, in_place: bool) -> Fate {
         let conn = request.conn;
         let Some(mut unit) = self.connection(conn).transaction.queued.take() else {
-            return self.refuse(conn, "ERR EXEC without MULTI", mute);
+            self.refuse(conn, "ERR EXEC without MULTI", mute);
+            return Fate::Ran;
         };
         if unit.aborted {
             self.recycle(unit);
             self.unwatch(conn);
-            return self.refuse(conn, "EXECABORT Transaction discarded because of previous errors.", mute);
+            self.refuse(conn, "EXECABORT Transaction discarded because of previous errors.", mute);
+            return Fate::Ran;
         }
         unit.mute = mute;
         if let Some(shards) = self.take_watches(conn) {
@@ -210,18 +216,32 @@ impl Worker {
         self.connection(conn).awaits_walk = unit.has_host;
         let bytes = request.bytes() + unit.work.bytes.len();
         let in_rendezvous = self.connection(conn).rendezvous_in == self.turn;
+        let mut shown = Vec::new();
+        if self.is_monitored() {
+            let lines = self.lines_of_unit(&unit, request, data, words);
+            if unit.is_certain() {
+                shown = lines.into_text();
+            } else {
+                unit.lines = Some(lines);
+            }
+        }
         match unit.shards.only() {
             _ if unit.shards.is_empty() => self.end_unit_here(conn, unit),
             Some(shard) if shard == self.id && in_place && !in_rendezvous && !self.follows(conn) => {
                 self.run_unit_in_place(conn, unit);
             }
-            Some(shard) if !in_rendezvous => self.send_unit(conn, shard, unit, bytes),
+            Some(shard) if !in_rendezvous && unit.lines.is_none() => self.send_unit(conn, shard, unit, bytes),
             #[cfg(feature = "faults")]
             _ if self.net.faults().transaction_in_pieces && !unit.watched && self.can_be_cut(&unit) => {
                 self.send_in_pieces(conn, unit);
             }
             _ => self.gather_unit(conn, unit, bytes),
         }
+        shown.append(self.shown.get_mut());
+        if !shown.is_empty() {
+            self.show_lines(conn, &shown, false);
+        }
+        Fate::Done
     }
 
     /// Finds out with which database, protocol and so on each command of the store runs, by carrying out on the session what
@@ -230,16 +250,14 @@ impl Worker {
         let before = self.connection(conn).session.clone();
         self.is_rehearsing = true;
         for i in 0..unit.len() {
-            let item = unit.work.items[i];
-            if self.table.row(item.row).spec.flags.has(Flags::SETS_SESSION) {
+            if self.table.row(unit.work.items[i].row).spec.flags.has(Flags::SETS_SESSION) {
                 // Its reply, or error, is told when it is carried out.
                 self.run_host_of_unit(conn, unit, i, &mut Vec::new());
-            } else {
-                let s = &self.connection(conn).session;
-                let (db, proto, no_touch, tracks) = (s.db as u16, s.proto, s.no_touch, s.tracks());
-                let item = &mut unit.work.items[i];
-                (item.db, item.proto, item.no_touch, item.tracks) = (db, proto, no_touch, tracks);
             }
+            let s = &self.connection(conn).session;
+            let (db, proto, no_touch, tracks) = (s.db as u16, s.proto, s.no_touch, s.tracks());
+            let item = &mut unit.work.items[i];
+            (item.db, item.proto, item.no_touch, item.tracks) = (db, proto, no_touch, tracks);
         }
         self.is_rehearsing = false;
         self.connection(conn).session = before;
@@ -277,6 +295,9 @@ impl Worker {
         let item = self.unit_item(conn, &unit, bytes, super::super::connection::SEVERAL);
         self.connection(conn).rendezvous_in = turn;
         self.needs_lock = true;
+        if unit.lines.is_some() {
+            self.gather_monitors();
+        }
         let gathering = self.gathering();
         unit.shards.iter().for_each(|shard| gathering.involved[shard] = true);
         gathering.work.push_unit(item, unit);
