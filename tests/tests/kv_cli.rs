@@ -3,7 +3,7 @@
 use kv_core::resp::client::Value;
 use kv_tests::client::Client;
 use kv_tests::moving::{Ran, Reached, ask};
-use kv_tests::process::Server;
+use kv_tests::process::{Server, run};
 use kv_tests::redis::Redis;
 use serde_json::Value as Json;
 
@@ -276,6 +276,29 @@ fn monitor_shows_what_others_send() {
     assert!(lines.next().unwrap().ends_with("\"SET\" \"k\" \"v\""));
     process.kill().unwrap();
     process.wait().unwrap();
+}
+
+#[test]
+fn the_tools_have_no_c_in_them_and_so_can_be_static() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = |of: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let manifest = format!("{folder}/Cargo.toml");
+        let args =
+            ["tree", "--offline", "--manifest-path", &manifest, "-e", "normal,build", "--prefix", "none", "-p", of];
+        let output = run(&cargo, &args, b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // What compiles C, and what links libraries of the system. (linux-raw-sys has the kernel's numbers only.)
+    let foreign = |line: &&str| {
+        let name = line.split(' ').next().unwrap_or_default();
+        ["cc", "cmake", "pkg-config"].contains(&name) || (name.ends_with("-sys") && name != "linux-raw-sys")
+    };
+    for tool in ["kv-cli", "kv-bench"] {
+        assert_eq!(tree(tool).lines().find(foreign), None, "{tool}");
+    }
+    assert!(tree("kv-server").lines().any(|line| foreign(&line)), "Lua is in C, and would be seen");
 }
 
 #[test]

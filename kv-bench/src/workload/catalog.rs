@@ -1,5 +1,7 @@
 //! Workloads by name: redis-benchmark's tests, mixes of them and of commands, YCSB, cache-aside, and preloading.
 
+use kv_core::resp::line;
+
 use super::keys::KeyPattern;
 use super::{After, FollowUp, KeyRole, Operation, Shape, Words, Workload};
 
@@ -124,13 +126,15 @@ fn test(name: &str, weight: f64, completion: &Completion) -> Option<Operation> {
 /// `get:80,set:15,HSET h:__rand_int__ f __data__:5`: names of tests or whole commands, with weights.
 pub fn mix(text: &str, completion: &Completion, shape: &Shape) -> Result<Workload, String> {
     let mut operations = Vec::new();
-    for item in text.split(',') {
+    for item in unquoted_parts(text) {
         let (what, weight) = item.rsplit_once(':').ok_or_else(|| format!("'{item}' has no weight"))?;
         let weight = weight.parse().ok().filter(|weight: &f64| *weight > 0.0 && weight.is_finite());
         let weight = weight.ok_or_else(|| format!("'{item}' has no positive weight"))?;
         let what = what.trim();
         let operation = if what.contains(' ') {
-            Operation::plain(what, weight, what.split_whitespace())
+            let words = line::split(what.as_bytes()).map_err(|problem| format!("'{what}': {problem}"))?;
+            let words: Result<Vec<String>, _> = words.into_iter().map(String::from_utf8).collect();
+            Operation::plain(what, weight, words.map_err(|_| format!("'{what}' is no text"))?)
         } else {
             test(what, weight, completion).ok_or_else(|| format!("no test '{what}'"))?
         };
@@ -140,6 +144,26 @@ pub fn mix(text: &str, completion: &Completion, shape: &Shape) -> Result<Workloa
         return Err("too many operations".to_owned());
     }
     Ok(Workload { name: format!("mix {text}"), operations, shape: shape.clone() })
+}
+
+/// The parts between commas that stand in no quotes.
+fn unquoted_parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut open, mut escaped) = (Vec::new(), 0, None, false);
+    for (at, c) in text.char_indices() {
+        match (open, c) {
+            _ if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(quote), _) if quote == c => open = None,
+            (None, '"' | '\'') => open = Some(c),
+            (None, ',') => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
 }
 
 /// A cache beside a slower store: what is not found is put there.
@@ -261,7 +285,12 @@ mod tests {
         let load = mix("get:80,set:15,HSET h:__rand_int__ f __data__:5", &COMPLETION, &shape()).unwrap();
         let all: Vec<_> = load.operations.iter().map(|o| (o.name.as_str(), o.weight)).collect();
         assert_eq!(all, [("GET", 80.0), ("SET", 15.0), ("HSET h:__rand_int__ f __data__", 5.0)]);
-        for wrong in ["get", "get:0", "get:x", "nope:1", "get:1,"] {
+        let quoted = r#"EVAL "return redis.call('set', KEYS[1], ARGV[1])" 1 __key__ 'a, b':2,get:1"#;
+        let load = mix(quoted, &COMPLETION, &shape()).unwrap();
+        let Words::Args(words) = &load.operations[0].request else { panic!("words") };
+        assert_eq!(words[..], ["EVAL", "return redis.call('set', KEYS[1], ARGV[1])", "1", "__key__", "a, b"]);
+        assert_eq!((load.operations[0].weight, load.operations.len()), (2.0, 2));
+        for wrong in ["get", "get:0", "get:x", "nope:1", "get:1,", "SET k \"v:1", "SET k \"\\xff\":1"] {
             assert!(mix(wrong, &COMPLETION, &shape()).is_err(), "{wrong}");
         }
     }
