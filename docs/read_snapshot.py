@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the keys of snapshot files as lines of JSON: read_snapshot.py base-000007-0000.kvsnap ...
+"""Prints the keys of snapshot files, and libraries of functions, as lines of JSON: read_snapshot.py base-000007-0000.kvsnap ...
 
 Needs the package `msgpack`. docs/persistence.md tells the format. Bytes are printed as Latin-1, scores as text.
 """
@@ -32,7 +32,7 @@ def unlz4(data):
             out.append(out[-back])
 
 def keys(file):
-    """Database, key, type, expiry and value of each key, values put together from their parts."""
+    """Database, key, type, expiry and value of each key, values put together from their parts; name, code and functions of libraries."""
     header = file.read(48)
     crc, blocks, found = crc32c(header[:44], 0), 0, 0
     assert header[:12] == b"KVSNAP\0\0\1\0\0\0" and header[44:] == struct.pack("<I", crc), "no snapshot of version 1"
@@ -56,6 +56,8 @@ def keys(file):
                 value = [bytearray, list, list, dict, dict, list][number]()
             elif kind == 8:                       # a part
                 getattr(value, "update" if number in (3, 4) else "extend")(rest[0])
+            elif kind == 10:                      # a library of functions, which is no key
+                yield rest
             if kind in (1, 9):
                 found += 1
                 yield db, key, number, expire_at, value
@@ -73,6 +75,12 @@ def plain(number, value):
 
 for name in sys.argv[1:]:
     with open(name, "rb") as file:
-        for db, key, number, expire_at, value in keys(file):
+        for db, key, number, *rest in keys(file):
+            if not rest:
+                library = {"library": text(db), "code": text(key)}
+                functions = [[text(name), about and text(about), flags] for name, about, flags in number]
+                print(json.dumps({**library, "functions": functions}))
+                continue
+            expire_at, value = rest
             line = {"db": db, "key": text(key), "type": TYPES[number], "expire_at": expire_at}
             print(json.dumps({**line, "value": plain(number, value)}))

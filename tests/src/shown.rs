@@ -21,16 +21,24 @@ pub fn each(db: &Db, now: UnixMs, mut f: impl FnMut(&[u8], Option<UnixMs>, State
     }
 }
 
+/// In place of the number of a database: what is shown is a library of functions.
+pub const LIBRARIES: usize = usize::MAX;
+
 /// Database and name of a key; its expiry and what it holds, as text.
 pub type Shown = BTreeMap<(usize, Vec<u8>), (Option<UnixMs>, Vec<String>)>;
 
-/// All that the keys of a shard show at a moment, whatever their form in memory.
+/// All that the keys of a shard show at a moment, whatever their form in memory; with the first shard libraries of functions.
 pub fn shown(shard: &Shard, now: UnixMs) -> Shown {
     let mut shown = BTreeMap::new();
     for (number, db) in shard.dbs.iter().enumerate() {
         each(db, now, |key, expire_at, state| {
             shown.insert((number, key.to_vec()), (expire_at, content(state, now)));
         });
+    }
+    for library in shard.libraries.iter().filter(|_| shard.index == 0) {
+        let functions = library.functions().iter().map(|function| format!("{function:?}"));
+        let lines = std::iter::once(library.code().escape_ascii().to_string()).chain(functions);
+        shown.insert((LIBRARIES, library.name().to_vec()), (None, lines.collect()));
     }
     shown
 }

@@ -12,15 +12,16 @@ use kv_core::persist::frame::{self, End, Scanner};
 use kv_core::persist::manifest::{Base, Manifest, Segment, base_name, segment_name};
 use kv_core::persist::record::{self, Record, Records};
 use kv_core::persist::snapshot::{Codec, Header, Reader, Writer};
-use kv_core::persist::value::{self, Loaded};
+use kv_core::persist::value::{self, Loaded, State};
 use kv_core::persist::{kind_of, random_value, write_in_parts};
 use kv_core::structs::packed::Item;
 use kv_core::structs::random::Random;
 use kv_core::types::hash::Ttl;
 use kv_core::types::hll;
+use kv_core::types::library::{Function, FunctionFlags};
 use kv_core::types::list::End as ListEnd;
 use kv_core::types::stream::{NodeLimits, Pending, StreamId};
-use kv_core::types::{Hash, Limits, List, Set, Stream, ZSet};
+use kv_core::types::{Hash, Library, Limits, List, Set, Stream, ZSet};
 use kv_tests::python;
 use serde_json::{Value, json};
 
@@ -317,6 +318,32 @@ fn python_reads_values_of_all_kinds() {
             assert!(read_with_python(python, &path).is_none(), "byte {at} is changed");
         }
     }
+}
+
+#[test]
+fn libraries_of_functions_come_back_and_python_reads_them() {
+    let function =
+        Function { name: b"f"[..].into(), description: Some(b"does"[..].into()), flags: FunctionFlags::NO_WRITES };
+    let code = "#!lua name=lib\n...";
+    let library = Library::new(b"lib", code.as_bytes(), vec![function]).expect("a library");
+    let (mut bytes, mut records) = (Vec::new(), Vec::new());
+    let mut sink = |piece: Vec<u8>| bytes.extend(piece);
+    let mut writer = Writer::new(&header(0), Codec::Plain, &mut sink);
+    record::put_library(&mut records, &library);
+    writer.add(&records, 0, &mut sink);
+    writer.put(3, b"k", None, State::Int(7), &mut sink);
+    writer.finish(&mut sink);
+    let mut reader = Reader::new(&bytes[..]).expect("a header");
+    let limits = Limits::default();
+    assert!(reader.next_key(&limits).expect("no damage").is_some_and(|put| put.key == b"k"));
+    assert_eq!(reader.take_libraries(), [library]);
+    assert!(reader.next_key(&limits).expect("no damage").is_none() && reader.take_libraries().is_empty());
+    let Some(python) = python::with("msgpack") else { return };
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), &bytes).expect("a file");
+    let lines = read_with_python(python, file.path()).expect("a whole file");
+    assert_eq!(lines[0], json!({"library": "lib", "code": code, "functions": [["f", "does", 1]]}));
+    assert_eq!((lines.len(), &lines[1]["key"]), (2, &json!("k")));
 }
 
 fn workspace() -> PathBuf {

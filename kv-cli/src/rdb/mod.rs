@@ -9,8 +9,8 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `input` | bytes, lengths and strings, with offset and checksum |
-//! | `lzf`, `listpack`, `ziplist`, `small` | the packed forms that lie in strings |
+//! | `input` | bytes, lengths and strings, with offset and checksum (`kv_core::persist::rdb`) |
+//! | `listpack`, `ziplist`, `small` | the packed forms that lie in strings |
 //! | `value` | keys' values, type by type, part by part |
 //! | `stream` | streams with their groups |
 //! | `reader` | the file as a whole |
@@ -23,7 +23,6 @@
 
 mod input;
 mod listpack;
-mod lzf;
 mod reader;
 mod small;
 mod stream;

@@ -8,15 +8,14 @@ use super::value::{Begun, Rest};
 use super::{Damage, MAGIC};
 use crate::transfer::item::{Bytes, Item, Value};
 
-const VERSION_MAX: u32 = 12;
+const VERSION_MAX: u32 = kv_core::persist::rdb::VERSION_MAX as u32;
 /// Since this version a checksum stands at the end.
 const CHECKSUM_SINCE: u32 = 5;
 
 /// What stands between keys; lower numbers are types of values.
 mod opcode {
     pub const SLOT_INFO: u8 = 244;
-    pub const FUNCTION: u8 = 245;
-    pub const FUNCTION_OF_TEST_VERSIONS: u8 = 246;
+    pub use kv_core::persist::rdb::{FUNCTION, FUNCTION_OF_TEST_VERSIONS};
     pub const MODULE_AUX: u8 = 247;
     pub const IDLE: u8 = 248;
     pub const FREQ: u8 = 249;
@@ -31,8 +30,6 @@ mod opcode {
 /// What is in the file and has no form outside of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Libraries of functions.
-    pub functions: u64,
     /// Keys with values of modules, by the module's type.
     pub module_keys: BTreeMap<String, u64>,
     /// Modules that keep something besides their keys.
@@ -56,6 +53,8 @@ pub struct Reader<R> {
     open: Option<Open>,
     ended: bool,
     left_out: LeftOut,
+    /// The code of libraries of functions, and where it stands.
+    libraries: Vec<(u64, Bytes)>,
     /// The server that wrote it, if it says so.
     server: Option<Bytes>,
 }
@@ -78,6 +77,7 @@ impl<R: BufRead> Reader<R> {
                 open: None,
                 ended: false,
                 left_out: LeftOut::default(),
+                libraries: Vec::new(),
                 server: None,
             }),
             Some(version) => Err(wrong(format!(
@@ -104,6 +104,11 @@ impl<R: BufRead> Reader<R> {
 
     pub fn left_out(&self) -> &LeftOut {
         &self.left_out
+    }
+
+    /// The code of the libraries that stand between the keys that were read since the last call, and where.
+    pub fn take_libraries(&mut self) -> Vec<(u64, Bytes)> {
+        std::mem::take(&mut self.libraries)
     }
 
     /// The next key or part of one, and where its key begins; `None` at the end, the checksum being right.
@@ -180,8 +185,7 @@ impl<R: BufRead> Reader<R> {
                     input.byte()?;
                 }
                 opcode::FUNCTION => {
-                    input.string()?;
-                    self.left_out.functions += 1;
+                    self.libraries.push((offset, input.string()?));
                 }
                 opcode::FUNCTION_OF_TEST_VERSIONS => {
                     let what = "a function in a form that only test versions of Redis 7.0 wrote".to_owned();

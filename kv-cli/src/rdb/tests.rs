@@ -1,9 +1,9 @@
 //! Values in forms that no server of today writes, what stands between keys, and damage. That real dumps are read rightly
 //! is tested against the servers that wrote them (`tests/tests/rdb_import.rs`).
 
-use super::input::checksum;
 use super::*;
 use crate::transfer::item::{Field, Item, Scored, Value};
+use kv_core::persist::rdb::checksum;
 
 /// Dumps of real servers; `tests/fixtures/README.md` tells how they are made.
 const SAMPLES: [&[u8]; 3] = [
@@ -29,12 +29,20 @@ fn string(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn read(file: &[u8]) -> Result<(Vec<Item>, LeftOut), Damage> {
+    read_all(file).map(|(items, left_out, _)| (items, left_out))
+}
+
+/// Also the libraries of functions.
+#[allow(clippy::type_complexity)] // it is what there is to be read
+fn read_all(file: &[u8]) -> Result<(Vec<Item>, LeftOut, Vec<(u64, Bytes)>), Damage> {
     let mut reader = Reader::new(file)?;
-    let mut items = Vec::new();
+    let (mut items, mut libraries) = (Vec::new(), Vec::new());
     while let Some((_, item)) = reader.next_item()? {
         items.push(item);
+        libraries.extend(reader.take_libraries());
     }
-    Ok((items, reader.left_out().clone()))
+    libraries.extend(reader.take_libraries());
+    Ok((items, reader.left_out().clone(), libraries))
 }
 
 /// The only value in a dump of a key `k` of type `kind`.
@@ -121,10 +129,11 @@ fn what_stands_between_keys_is_understood() {
         &[1, 1, b'e', 0],
     ]
     .concat();
-    let (items, left_out) = read(&dump(&body)).unwrap();
+    let (items, left_out, libraries) = read_all(&dump(&body)).unwrap();
     let facts: Vec<_> = items.iter().map(|item| (item.db, &item.key.0[..], item.expire_at)).collect();
     assert_eq!(facts, [(3, &b"a"[..], Some(100_000)), (3, b"b", Some(257)), (15, b"c", None)]);
-    assert_eq!(left_out.functions, 1);
+    let place = body.windows(3).position(|bytes| bytes == [245, 1, b'l']).unwrap() + 9;
+    assert_eq!(libraries, [(place as u64, Bytes(b"l".to_vec()))]);
     let module = "AAAAAAAAB".to_owned();
     assert_eq!(left_out.module_keys.into_iter().collect::<Vec<_>>(), [(module.clone(), 1)]);
     assert_eq!(left_out.module_data.into_iter().collect::<Vec<_>>(), [(module, 1)]);

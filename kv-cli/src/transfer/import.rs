@@ -11,6 +11,8 @@
 //! PXAT): commands that every server since 6.2 knows. A stream is rebuilt by XADD, XSETID, XGROUP and XCLAIM; what no
 //! command can set is lost: when a consumer was seen last, and what is pending of entries that are deleted (counted).
 //!
+//! A library of functions is loaded where it stands, in front of the keys.
+//!
 //! What is due by the server's clock at the beginning is left out, as Redis does when it loads a file. The first error
 //! ends it; it names the place in the file and the key.
 
@@ -50,6 +52,17 @@ pub struct Imported {
     pub expired: u64,
     /// Pending entries of streams whose entries are deleted.
     pub pending_lost: u64,
+    pub libraries: Libraries,
+}
+
+/// What became of libraries of functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Libraries {
+    pub loaded: u64,
+    /// Left as they were.
+    pub existing: u64,
+    /// The server has no functions.
+    pub unknown: u64,
 }
 
 /// What happens to a key, decided at its first part.
@@ -138,6 +151,24 @@ impl Importer {
         self.batch.push((place, item));
         if self.batch.len() >= BATCH_ITEMS || self.batch_bytes >= BATCH_BYTES {
             self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Loads a library of functions. (They stand in front of the keys, and are few.)
+    pub fn library(&mut self, place: Place, code: &Bytes) -> Result<(), Problem> {
+        self.turn()?;
+        self.read_all(0)?;
+        let mut request = vec![&b"FUNCTION"[..], b"LOAD"];
+        request.extend(self.settings.replace.then_some(&b"REPLACE"[..]));
+        request.push(&code.0);
+        let reply = self.wire.ask(&request).map_err(|lost| self.lost(lost))?;
+        let libraries = &mut self.done.libraries;
+        match error_text(&reply) {
+            None => libraries.loaded += 1,
+            Some(text) if text.starts_with("ERR Library '") => libraries.existing += 1,
+            Some(text) if text.starts_with("ERR unknown command") => libraries.unknown += 1,
+            Some(text) => return Err(Problem::failed(format!("{place}, a library of functions: {text}"))),
         }
         Ok(())
     }

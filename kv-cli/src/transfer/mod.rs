@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use self::export::{Exported, Exporter};
 use self::file::{Format, Place, Writer};
 use self::import::{Imported, Importer, Settings};
-use self::item::Item;
+use self::item::{Bytes, Item};
 use crate::args::Target;
 use crate::progress::Progress;
 use crate::rdb;
@@ -126,15 +126,30 @@ fn import(target: &Target, file: Option<&Path>, settings: Settings, rdb: bool) -
     let wire = Wire::open(target)?;
     let progress = Progress::of_bytes(total);
     let mut importer = Importer::new(wire, settings)?;
-    while let Some((place, item)) = source.next_item().map_err(named)? {
+    loop {
+        let item = source.next_item().map_err(named)?;
+        for (place, code) in source.take_libraries() {
+            importer.library(place, &code).map_err(named)?;
+        }
+        let Some((place, item)) = item else { break };
         importer.put(place, item).map_err(named)?;
         progress.at(source.bytes());
         progress.say_keys(importer.keys());
     }
     let bytes = source.bytes();
-    let Imported { keys, existing, expired, pending_lost } = importer.finish().map_err(named)?;
+    let Imported { keys, existing, expired, pending_lost, libraries } = importer.finish().map_err(named)?;
     drop(progress);
     eprintln!("imported {}, {} in {}", counted(keys, "key"), size(bytes), span(begin.elapsed()));
+    let of_functions = |count| format!("{} of functions", counted_as(count, "library", "libraries"));
+    if libraries.loaded > 0 {
+        eprintln!("loaded {}", of_functions(libraries.loaded));
+    }
+    if libraries.existing > 0 {
+        eprintln!("left {} as they were, which exist (--replace replaces them)", of_functions(libraries.existing));
+    }
+    if libraries.unknown > 0 {
+        eprintln!("left out {}, which the server does not know", of_functions(libraries.unknown));
+    }
     if existing > 0 {
         eprintln!("left {} as they were, which exist (--replace replaces them)", counted(existing, "key"));
     }
@@ -180,6 +195,16 @@ impl<'r> Source<'r> {
         }
     }
 
+    /// The code of libraries of functions in front of the last item.
+    fn take_libraries(&mut self) -> Vec<(Place, Bytes)> {
+        match self {
+            Source::Export(_) => Vec::new(),
+            Source::Dump(reader) => {
+                reader.take_libraries().into_iter().map(|(offset, code)| (Place::Offset(offset), code)).collect()
+            }
+        }
+    }
+
     fn bytes(&self) -> u64 {
         match self {
             Source::Export(reader) => reader.bytes(),
@@ -190,10 +215,7 @@ impl<'r> Source<'r> {
     /// Tells what is in the file and was not imported; whether keys are among it.
     fn tell_left_out(&self) -> bool {
         let Source::Dump(reader) = self else { return false };
-        let rdb::LeftOut { functions, module_keys, module_data } = reader.left_out();
-        if *functions > 0 {
-            eprintln!("left out {} of functions", counted_as(*functions, "library", "libraries"));
-        }
+        let rdb::LeftOut { module_keys, module_data } = reader.left_out();
         for (module, times) in module_data {
             eprintln!("left out data of module {module} that belongs to no key ({})", counted(*times, "time"));
         }

@@ -25,6 +25,6 @@ pub use docs::commands_markdown;
 pub use error::CommandError;
 pub use keys::{Begin, Find, KeyAccess, KeySpec, OptionWords, awaited_keys, keys_of, legacy_range, may_be_anywhere};
 pub use replay::{fuzz_replay, replay};
-pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, LogAs, ScriptRow, Spread, StoreFn, row};
+pub use row::{Arity, CommandSpec, Flags, Group, Handler, Join, LogAs, ScriptName, ScriptRow, Spread, StoreFn, row};
 pub use syntax::{Argument, ArgumentKind, arguments_of};
 pub use table::{Found, Row, RowId, Table, table};

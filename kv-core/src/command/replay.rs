@@ -114,6 +114,8 @@ impl Replay<'_> {
                 self.shard.own_db(b)?;
                 self.shard.swap_dbs(a, b);
             }
+            Record::Library(library) => self.shard.load_library(*library)?,
+            Record::NoLibrary { name } => self.shard.unload_library(name)?,
         }
         Ok(())
     }

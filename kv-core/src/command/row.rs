@@ -17,17 +17,29 @@ pub enum Handler {
     Container,
     /// The commands that the session has put in line, as one.
     Transaction,
-    /// A script, whose commands run on the shards of the keys that the request declares.
+    /// What scripts are run by: on the store, but not without an interpreter.
     Script(ScriptRow),
 }
 
-/// What is told of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScriptRow {
-    /// Word 1 is its code; else its SHA-1.
-    pub by_code: bool,
-    /// It may not write.
-    pub readonly: bool,
+pub enum ScriptRow {
+    /// Runs a script, or a function; its commands run on the shards of the keys that the request declares.
+    Run {
+        by: ScriptName,
+        /// It may not write.
+        readonly: bool,
+    },
+    /// Changes the libraries of functions, which all shards know. The program around the shards binds its own handler to the row by
+    /// name.
+    Libraries,
+}
+
+/// What word 1 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptName {
+    Code,
+    Sha1,
+    Function,
 }
 
 /// How many words a request has, the command's name included (for a subcommand: the container's name, too).

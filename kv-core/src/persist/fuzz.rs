@@ -11,9 +11,10 @@ use super::value::{self, Kind, Loaded, State};
 use super::{Damage, ReadError, Reader};
 use crate::structs::random::Random;
 use crate::types::hash::Ttl;
+use crate::types::library::{Function, FunctionFlags};
 use crate::types::list::End as ListEnd;
 use crate::types::stream::{Groups, NodeLimits, Pending, StreamId};
-use crate::types::{Hash, Limits, List, ListNodeLimit, Set, Stream, ZSet};
+use crate::types::{Hash, Library, Limits, List, ListNodeLimit, Set, Stream, ZSet};
 use std::borrow::Cow;
 
 fn random_limits(random: &mut Random) -> Limits {
@@ -290,7 +291,7 @@ fn read_anything(seed: u64, bytes: &[u8], limits: &Limits) {
 fn put_random(random: &mut Random, out: &mut Vec<u8>, limits: &Limits) {
     let (db, key) = (random.index(20), random_text(random));
     let expire_at = random.one_in(3).then(|| random.below(1 << 45));
-    match random.below(8) {
+    match random.below(10) {
         0 => record::put_time(out, random.below(1 << 45)),
         1 => record::put_remove(out, db, &key),
         2 => record::put_expire(out, db, &key, expire_at),
@@ -300,8 +301,22 @@ fn put_random(random: &mut Random, out: &mut Vec<u8>, limits: &Limits) {
         }
         4 => record::put_flush(out, random.one_in(2).then_some(db)),
         5 => record::put_swap(out, db, random.index(20)),
+        6 => record::put_library(out, &random_library(random)),
+        7 => record::put_no_library(out, &key),
         _ => record::put_state(out, db, &key, expire_at, random_value(random, limits).as_state()),
     }
+}
+
+/// Any library.
+pub fn random_library(random: &mut Random) -> Library {
+    let functions = (0..1 + random.index(4)).map(|at| Function {
+        name: format!("f{}_{at}", random.below(100)).into_bytes().into(),
+        description: random.one_in(2).then(|| random_text(random).into()),
+        flags: FunctionFlags::from_bits(random.below(32)).expect("five bits"),
+    });
+    let functions = functions.collect();
+    Library::new(format!("l{}", random.below(5)).as_bytes(), &random_text(random), functions)
+        .expect("names that differ")
 }
 
 fn put_again(out: &mut Vec<u8>, record: &Record<'_>) {
@@ -313,6 +328,8 @@ fn put_again(out: &mut Vec<u8>, record: &Record<'_>) {
         Record::Command { db, words } => record::put_command(out, *db, words.clone()),
         Record::Flush { db } => record::put_flush(out, *db),
         Record::Swap { a, b } => record::put_swap(out, *a, *b),
+        Record::Library(library) => record::put_library(out, library),
+        Record::NoLibrary { name } => record::put_no_library(out, name),
     }
 }
 

@@ -6,9 +6,10 @@
 //! frame      the log: segments of frames, each the records of all shards in one epoch under one checksum
 //! snapshot   the keys of one shard at one moment: records in checksummed blocks, compressed or not
 //! manifest   which files belong together
+//! rdb        what dumps of Redis are made of, and libraries of functions in its form
 //! ```
 //!
-//! docs/persistence.md is the specification byte by byte; what is written here and there differ in no byte.
+//! docs/persistence.md is the specification of kv's own byte by byte; what is written here and there differ in no byte.
 //!
 //! **Reading takes any bytes.** Nothing read here panics, allocates for a length that was only announced, or nests without
 //! bound; what a type would refuse (a score that is not a number, a member that comes twice, an empty collection, ids out of
@@ -22,12 +23,14 @@ pub mod frame;
 mod fuzz;
 pub mod manifest;
 mod msgpack;
+pub mod rdb;
 pub mod record;
 pub mod snapshot;
 pub mod value;
 
 pub use fuzz::{
-    fuzz_manifest, fuzz_records, fuzz_segment, fuzz_snapshot, fuzz_values, kind_of, random_value, write_in_parts,
+    fuzz_manifest, fuzz_records, fuzz_segment, fuzz_snapshot, fuzz_values, kind_of, random_library, random_value,
+    write_in_parts,
 };
 pub use msgpack::Reader;
 

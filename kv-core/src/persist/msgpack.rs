@@ -291,6 +291,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(super) fn optional_string(&mut self, what: &str) -> Result<Option<&'a [u8]>, Damage> {
+        let at = self.at;
+        match self.token()? {
+            Token::Bytes(bytes) => Ok(Some(bytes)),
+            Token::Nil => Ok(None),
+            token => self.unexpected(at, token, what),
+        }
+    }
+
     /// An element of a collection: a string, or the integer whose text it is.
     #[inline]
     pub(super) fn item(&mut self) -> Result<Item<'a>, Damage> {

@@ -20,10 +20,11 @@
 //!
 //! Keys that expired leave no record: replaying at the same moments removes them again.
 
-use super::msgpack::{Reader, put_array, put_bytes, put_optional, put_uint};
+use super::msgpack::{Reader, put_array, put_bytes, put_nil, put_optional, put_uint};
 use super::value::{self, Kind, Loaded, State};
 use super::{Damage, UnixMs};
-use crate::types::Limits;
+use crate::types::library::{Function, FunctionFlags};
+use crate::types::{Library, Limits};
 
 const TIME: u64 = 0;
 const PUT: u64 = 1;
@@ -35,6 +36,8 @@ const SWAP: u64 = 6;
 const BEGIN: u64 = 7;
 const PART: u64 = 8;
 const END: u64 = 9;
+const LIBRARY: u64 = 10;
+const NO_LIBRARY: u64 = 11;
 
 #[inline]
 fn begin(out: &mut Vec<u8>, len: usize, kind: u64) {
@@ -94,6 +97,28 @@ pub fn put_swap(out: &mut Vec<u8>, a: usize, b: usize) {
     put_uint(out, b as u64);
 }
 
+/// There is this library.
+pub fn put_library(out: &mut Vec<u8>, library: &Library) {
+    begin(out, 4, LIBRARY);
+    put_bytes(out, library.name());
+    put_bytes(out, library.code());
+    put_array(out, library.functions().len());
+    for Function { name, description, flags } in library.functions() {
+        put_array(out, 3);
+        put_bytes(out, name);
+        match description {
+            Some(text) => put_bytes(out, text),
+            None => put_nil(out),
+        }
+        put_uint(out, flags.bits().into());
+    }
+}
+
+pub fn put_no_library(out: &mut Vec<u8>, name: &[u8]) {
+    begin(out, 2, NO_LIBRARY);
+    put_bytes(out, name);
+}
+
 /// A key follows, its value in parts.
 pub(super) fn put_begin(out: &mut Vec<u8>, db: usize, key: &[u8], kind: Kind, expire_at: Option<UnixMs>) {
     begin_key(out, 5, BEGIN, db, key);
@@ -120,6 +145,8 @@ pub enum Record<'a> {
     Command { db: usize, words: Words<'a> },
     Flush { db: Option<usize> },
     Swap { a: usize, b: usize },
+    Library(Box<Library>),
+    NoLibrary { name: &'a [u8] },
 }
 
 /// A key with all that belongs to it.
@@ -220,6 +247,11 @@ pub(super) fn is_put(bytes: &[u8]) -> bool {
     matches!(bytes, [0x94 | 0x95, kind, ..] if u64::from(*kind) == PUT)
 }
 
+/// Whether a library begins here.
+pub(super) fn is_library(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x94, kind, ..] if u64::from(*kind) == LIBRARY)
+}
+
 /// Reads a record where `is_put` said yes.
 #[inline]
 pub(super) fn read_put<'a>(input: &mut Reader<'a>, limits: &Limits) -> Result<Put<'a>, Damage> {
@@ -262,6 +294,8 @@ fn read_other<'a>(input: &mut Reader<'a>, at: usize, kind: u64, len: usize) -> R
             Record::Flush { db: db.map(usize::try_from).transpose().map_err(too_large)? }
         }
         (SWAP, 3) => Record::Swap { a: db(input)?, b: db(input)? },
+        (LIBRARY, 4) => Record::Library(Box::new(library(input, at)?)),
+        (NO_LIBRARY, 2) => Record::NoLibrary { name: input.string("a library")? },
         (BEGIN, 5) => {
             let (db, key) = db_and_key(input)?;
             let number = input.uint("the type of a value")?;
@@ -302,6 +336,25 @@ fn words<'a>(input: &mut Reader<'a>) -> Result<Words<'a>, Damage> {
         input.string("a word")?;
     }
     if left == 0 { Err(input.damage_at(at, "a command without words")) } else { Ok(words) }
+}
+
+fn library(input: &mut Reader<'_>, at: usize) -> Result<Library, Damage> {
+    let (name, code) = (input.string("a library")?, input.string("its code")?);
+    let count = input.array("its functions")?;
+    let mut functions = Vec::new();
+    for _ in 0..count {
+        let at = input.at();
+        if input.array("a function")? != 3 {
+            return Err(input.damage_at(at, "a function that is not a name, a description and flags"));
+        }
+        let name = input.string("a function")?.into();
+        let description = input.optional_string("what a function does")?.map(Into::into);
+        let Some(flags) = FunctionFlags::from_bits(input.uint("flags of a function")?) else {
+            return Err(input.damage_at(at, "a function with flags that there are not"));
+        };
+        functions.push(Function { name, description, flags });
+    }
+    Library::new(name, code, functions).map_err(|what| input.damage_at(at, format!("no library: {what}")))
 }
 
 #[cfg(test)]

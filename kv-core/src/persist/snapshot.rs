@@ -11,7 +11,7 @@
 //! A checksum is CRC-32C over all bytes of the file in front of it but the checksums: each goes on from the one before. So
 //! a block that is missing, comes twice or in another place is found as surely as one with a wrong bit.
 //!
-//! A block holds whole records (`record`: 1, and 7 to 9), about `BLOCK_BYTES` of them. A value that would make a block large
+//! A block holds whole records (`record`: 1, 7 to 9, and 10), about `BLOCK_BYTES` of them. A value that would make a block large
 //! is written in parts, so that neither writer nor reader ever holds a second copy of it; only a single element is never
 //! divided, nor a string that somebody adds as a record.
 //!
@@ -19,11 +19,11 @@
 
 use super::msgpack;
 pub use super::record::Put;
-use super::record::{self, Line};
+use super::record::{self, Line, Record};
 use super::value::{self, Assembly, Kind, Loaded, State};
 use super::{Damage, FORMAT_VERSION, ReadError, UnixMs, check_start, read_up_to, u32_at, u64_at};
-use crate::types::Limits;
 use crate::types::stream::{Consumer, Entry, Group, StreamId};
+use crate::types::{Library, Limits};
 use crc32c::crc32c_append;
 use lz4_flex::block;
 use std::io::Read;
@@ -337,6 +337,7 @@ pub struct Reader<R> {
     over: bool,
     /// The key of a value that came in parts.
     key: Vec<u8>,
+    libraries: Vec<Library>,
 }
 
 /// A value that came in parts, and what belongs to it besides its key.
@@ -371,6 +372,7 @@ impl<R: Read> Reader<R> {
             blocks: 0,
             over: false,
             key: Vec::new(),
+            libraries: Vec::new(),
         })
     }
 
@@ -392,11 +394,17 @@ impl<R: Read> Reader<R> {
     ///
     /// Errors: what was read until then is right, but is not all. There is nothing more to be read.
     pub fn next_key(&mut self, limits: &Limits) -> Result<Option<Put<'_>>, ReadError> {
-        while self.at == self.records.len() {
-            if self.over || !self.next_block()? {
-                self.over = true;
-                return Ok(None);
+        loop {
+            while self.at == self.records.len() {
+                if self.over || !self.next_block()? {
+                    self.over = true;
+                    return Ok(None);
+                }
             }
+            if !record::is_library(&self.records[self.at..]) {
+                break;
+            }
+            self.library(limits)?;
         }
         self.keys += 1;
         if !record::is_put(&self.records[self.at..]) {
@@ -411,6 +419,22 @@ impl<R: Read> Reader<R> {
             }
             Err(damage) => Err(in_block(self.block_offset, damage).into()),
         }
+    }
+
+    /// The libraries among what has been read since the last call.
+    pub fn take_libraries(&mut self) -> Vec<Library> {
+        std::mem::take(&mut self.libraries)
+    }
+
+    /// Reads the library that begins here.
+    fn library(&mut self, limits: &Limits) -> Result<(), ReadError> {
+        let mut input = msgpack::Reader::new(&self.records[self.at..], self.at as u64);
+        match record::read(&mut input, limits).map_err(|damage| in_block(self.block_offset, damage))? {
+            Line::Record(Record::Library(library)) => self.libraries.push(*library),
+            _ => unreachable!("a library begins here"),
+        }
+        self.at += input.at();
+        Ok(())
     }
 
     /// Puts a value together whose parts begin here.

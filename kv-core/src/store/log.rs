@@ -14,6 +14,7 @@
 use super::{Key, Shard, UnixMs};
 use crate::persist::record;
 use crate::persist::value::State;
+use crate::types::Library;
 
 /// Room that a section gets at once, bytes: many are as long as the one before, and growing copies them.
 const ROOM_MAX: usize = 1 << 20;
@@ -120,6 +121,21 @@ impl ShardLog {
     /// Two databases have changed places.
     pub fn swap(&mut self, now: UnixMs, a: usize, b: usize) {
         record::put_swap(self.at(now), a, b);
+    }
+
+    /// Something was done at this moment that another shard's log tells.
+    pub fn moment(&mut self, now: UnixMs) {
+        self.at(now);
+    }
+
+    /// There is this library.
+    pub fn library(&mut self, now: UnixMs, library: &Library) {
+        record::put_library(self.at(now), library);
+    }
+
+    /// The library is gone.
+    pub fn no_library(&mut self, now: UnixMs, name: &[u8]) {
+        record::put_no_library(self.at(now), name);
     }
 }
 

@@ -6,7 +6,8 @@
 use super::snapshot::{Piece, Snapshot};
 use super::tracking::{Table, Tracking};
 use super::{
-    Db, Due, EntryRef, Key, KeyHasher, Kind, LoneEntry, Notices, Object, ShardLog, UnixMs, Value, Waits, Watches,
+    Db, Due, EntryRef, Key, KeyHasher, Kind, Libraries, LoneEntry, Notices, Object, ShardLog, UnixMs, Value, Waits,
+    Watches,
 };
 use crate::structs::random::Random;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Shard {
     pub watches: Watches,
     pub waits: Waits,
     pub tracking: Tracking,
+    /// The same on all shards.
+    pub libraries: Arc<Libraries>,
     pub(super) snapshot: Snapshot,
     /// Which database comes first at the next `expire_due`, so that none starves another.
     turn: usize,
@@ -68,6 +71,7 @@ impl Shard {
             watches: Watches::default(),
             waits: Waits::default(),
             tracking: Tracking::default(),
+            libraries: Arc::default(),
             snapshot: Snapshot::default(),
             turn: 0,
         }

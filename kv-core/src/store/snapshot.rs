@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A shard's pieces together have each key that was there when the snapshot began, and was not due then, exactly once, with
-//! the value, the expiry and the number of the database that it had at that moment.
+//! the value, the expiry and the number of the database that it had at that moment. The first shard's have the libraries of functions.
 //!
 //! This module knows no file and no thread: a piece is written with the writer that is given, and may be moved anywhere.
 
@@ -53,6 +53,7 @@ impl Shard {
         let freeze_above = self.snapshot.freeze_above;
         self.dbs.iter_mut().enumerate().for_each(|(number, db)| db.begin_saving(number, now, freeze_above));
         (self.snapshot.walking, self.snapshot.sweeping) = (true, false);
+        self.snapshot.pieces.extend(self.piece_of_libraries());
     }
 
     /// Saves a part of what is still to be saved; says whether nothing is left to be done. What was saved waits in
@@ -137,7 +138,7 @@ impl Shard {
 
 /// A part of a snapshot. Dropping one may take long, as it may own much.
 pub enum Piece {
-    /// Records as `persist::record::put_state` writes them.
+    /// Records as `persist::record::put_state` writes them, or `put_library`, which are no keys.
     Records { bytes: Vec<u8>, keys: usize },
     /// A key with a big value.
     Value { db: usize, key: Box<[u8]>, expire_at: Option<UnixMs>, value: Frozen },

@@ -7,6 +7,7 @@ pub mod geo;
 pub mod hash;
 pub mod hll;
 pub mod lcs;
+pub mod library;
 pub mod limits;
 pub mod list;
 pub mod pattern;
@@ -15,6 +16,7 @@ pub mod stream;
 pub mod zset;
 
 pub use hash::{Hash, HashRef};
+pub use library::Library;
 pub use limits::{Limits, ListNodeLimit};
 pub use list::{List, ListRef};
 pub use set::{Set, SetRef};

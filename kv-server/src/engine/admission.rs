@@ -2,6 +2,7 @@
 //! command's name.
 
 use super::durability::Status;
+use super::script::Scripts;
 use super::session::Session;
 use kv_core::command::{CommandError, Flags};
 
@@ -13,6 +14,7 @@ pub struct Circumstances<'a> {
     pub is_loading: bool,
     /// A script keeps the shards for too long.
     pub is_busy: bool,
+    pub scripts: &'a Scripts,
 }
 
 type Check = fn(Flags, &Circumstances<'_>) -> Option<CommandError>;
@@ -50,10 +52,7 @@ fn not_loaded(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
 }
 
 fn not_busy(flags: Flags, now: &Circumstances<'_>) -> Option<CommandError> {
-    (now.is_busy && !flags.has(Flags::ALLOW_BUSY)).then(|| {
-        let text = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
-        CommandError::Coded(text.into())
-    })
+    (now.is_busy && !flags.has(Flags::ALLOW_BUSY)).then(|| now.scripts.busy())
 }
 
 /// Writes that could not be kept: the disk is in trouble.

@@ -616,6 +616,7 @@ impl Worker {
     fn take_loaded(&mut self, loaded: LoadedShard) {
         let LoadedShard { mut shard, last } = loaded;
         shard.log.on = last.log;
+        self.net.scripts.set_libraries(&shard.libraries);
         self.shard = Some(shard);
         self.epochs = epochs::Epochs::after(last);
         self.has_loaded = true;

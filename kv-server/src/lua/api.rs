@@ -1,7 +1,7 @@
 //! What is called `redis.`: commands, replies, the log, and what is left of debugging and of control over replication.
 
 use super::args::{Raised, number_of};
-use super::{Commands, LogLevel, Shared, Stop, reply};
+use super::{Commands, LogLevel, Shared, Stop, library, reply};
 use crate::engine::host::REDIS_VERSION;
 use kv_core::resp::{Arg, Proto, number};
 use mlua::{Error, Lua, MultiValue, Table, Value};
@@ -28,6 +28,16 @@ pub fn sha1_hex(text: &[u8]) -> [u8; 40] {
         }
     }
     hex
+}
+
+/// What the code of a library finds of it while it runs.
+pub(super) fn while_registering<C: Commands>(lua: &Lua, slot: &Shared<C>, all: &Table) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    for name in LEVELS.iter().map(|(name, _)| *name).chain(["log", "REDIS_VERSION", "REDIS_VERSION_NUM"]) {
+        table.raw_set(name, all.raw_get::<Value>(name)?)?;
+    }
+    table.raw_set("register_function", library::register_function(lua, slot)?)?;
+    Ok(table)
 }
 
 pub(super) fn table<C: Commands>(lua: &Lua, slot: &Shared<C>) -> mlua::Result<Table> {
@@ -123,7 +133,7 @@ pub(super) fn table<C: Commands>(lua: &Lua, slot: &Shared<C>) -> mlua::Result<Ta
 }
 
 /// Raises an error whose place is told by whoever reports it.
-fn raise<T>(text: &str) -> mlua::Result<T> {
+pub(super) fn raise<T>(text: &str) -> mlua::Result<T> {
     Err(Error::external(Raised::table(text)))
 }
 
@@ -136,7 +146,7 @@ fn one_string(args: &MultiValue) -> Option<Vec<u8>> {
 }
 
 /// A string, or a number as Lua writes it.
-fn text_of(lua: &Lua, value: &Value) -> mlua::Result<Option<Vec<u8>>> {
+pub(super) fn text_of(lua: &Lua, value: &Value) -> mlua::Result<Option<Vec<u8>>> {
     Ok(match value {
         Value::String(text) => Some(text.as_bytes().to_vec()),
         Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone())?.map(|text| text.as_bytes().to_vec()),
@@ -177,8 +187,11 @@ fn log<C: Commands>(lua: &Lua, slot: &Shared<C>, args: &MultiValue) -> mlua::Res
     for value in args.iter().skip(1) {
         words.extend(text_of(lua, value)?);
     }
-    if let Some(commands) = &mut slot.borrow_mut().commands {
-        commands.log(*level, &words.join(&b' '));
+    let slot = &mut *slot.borrow_mut();
+    match (&mut slot.commands, &mut slot.registering) {
+        (Some(commands), _) => commands.log(*level, &words.join(&b' ')),
+        (None, Some(library)) => library.desk.log(*level, &words.join(&b' ')),
+        (None, None) => {}
     }
     Ok(())
 }

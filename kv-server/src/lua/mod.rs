@@ -4,6 +4,7 @@
 //! Interpreter     compiles scripts, and runs one at a time; belongs to one thread
 //!   sandbox.lua   what scripts see: the functions that are left of Lua, and tables that cannot be written to
 //!   api           redis.call and all else that is called `redis.`
+//!   library       code that registers functions, and calls of these
 //!   reply         replies become Lua's values, and these replies
 //!   cjson, cmsgpack, pack (struct), bit, math      libraries
 //! ```
@@ -12,7 +13,8 @@
 //! end: nothing here knows a shard, a session or a row.
 //!
 //! **Nothing is left behind.** A script finds no table of an earlier one: it cannot make globals, and tables that all scripts see are
-//! faces of others, without elements of their own. What libraries remember (formats of cjson) begins anew
+//! faces of others, without elements of their own. (The functions of a library share its local variables, as they do in Redis; but each
+//! interpreter has its own.) What libraries remember (formats of cjson) begins anew
 //! with each script, so that it does not matter which thread runs it; only chance goes on. What would reach memory that is not Lua's is not there: no
 //! bytecode, no debug library, no finalizers.
 //!
@@ -25,6 +27,7 @@ mod bit;
 mod cjson;
 mod cmsgpack;
 mod fuzz;
+mod library;
 mod math;
 mod pack;
 mod reply;
@@ -33,6 +36,7 @@ mod tests;
 
 pub use api::sha1_hex;
 pub use fuzz::{fuzz_libraries, random_text};
+pub use library::{Callback, Desk};
 
 use crate::config::LogLevel;
 use args::Raised;
@@ -83,6 +87,10 @@ pub const USER_SCRIPT: &str = "@user_script";
 /// What calls from Lua find: those of the script that runs.
 struct Slot<C> {
     commands: Option<C>,
+    /// Or those of the code of a library.
+    registering: Option<library::Registering>,
+    /// What runs is a function: code that it compiles sees what it sees.
+    in_library: bool,
     /// In which protocol the script wants replies.
     proto: Proto,
     is_stopped: bool,
@@ -100,8 +108,13 @@ pub struct Interpreter<C> {
     slot: Shared<C>,
     /// What scripts see as their globals.
     sandbox: Table,
-    /// Calls a function with KEYS and ARGV; its result, or the error as a table with its place.
+    /// What functions see as theirs, and the code of libraries.
+    library: Table,
+    /// Runs a script with KEYS and ARGV; its result, or the error as a table with its place. Likewise for a function, and for the code
+    /// of a library.
     runner: Function,
+    caller: Function,
+    registrar: Function,
     formats: cjson::Formats,
 }
 
@@ -125,6 +138,8 @@ impl<C: Commands> Interpreter<C> {
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
         let slot = Rc::new(RefCell::new(Slot {
             commands: None,
+            registering: None,
+            in_library: false,
             proto: Proto::Resp2,
             is_stopped: false,
             stopped_at: None,
@@ -139,7 +154,9 @@ impl<C: Commands> Interpreter<C> {
         natives.raw_set("plain", lua.create_function(plain)?)?;
         natives.raw_set("locate", lua.create_function(args::locate)?)?;
         natives.raw_set("called_name", lua.create_function(|lua, level| Ok(args::called_name(lua, level)))?)?;
-        natives.raw_set("redis", api::table(&lua, &slot)?)?;
+        let redis = api::table(&lua, &slot)?;
+        natives.raw_set("registering", api::while_registering(&lua, &slot, &redis)?)?;
+        natives.raw_set("redis", redis)?;
         natives.raw_set("cjson", cjson::table(&lua, &formats)?)?;
         natives.raw_set("cmsgpack", cmsgpack::table(&lua)?)?;
         natives.raw_set("struct", pack::table(&lua)?)?;
@@ -147,21 +164,22 @@ impl<C: Commands> Interpreter<C> {
         math::replace(&lua, &math::Seed::default())?;
         let prelude = lua.load(include_str!("sandbox.lua")).set_name(SANDBOX).set_mode(ChunkMode::Text);
         let made: Table = prelude.call(natives)?;
-        let sandbox: Table = made.raw_get("sandbox")?;
+        let (sandbox, library): (Table, Table) = (made.raw_get("sandbox")?, made.raw_get("library")?);
         // Code that is compiled by scripts lives in the sandbox, too.
         let load = {
-            let sandbox = sandbox.clone();
+            let (sandbox, library, slot) = (sandbox.clone(), library.clone(), slot.clone());
             lua.create_function(move |lua, (source, name): (LuaString, Option<LuaString>)| {
+                let sandbox = if slot.borrow().in_library { &library } else { &sandbox };
                 let name = name.as_ref().unwrap_or(&source).as_bytes().to_vec();
-                match compile(lua, &source.as_bytes(), &name, &sandbox) {
+                match compile(lua, &source.as_bytes(), &name, sandbox) {
                     Ok(function) => Ok(values([Value::Function(function)])),
                     Err(text) => Ok(values([Value::Nil, Value::String(lua.create_string(text)?)])),
                 }
             })?
         };
         made.raw_get::<Function>("accept")?.call::<()>(load)?;
-        let runner = made.raw_get("run")?;
-        let interpreter = Interpreter { lua, slot, sandbox, runner, formats };
+        let (runner, caller, registrar) = (made.raw_get("run")?, made.raw_get("call")?, made.raw_get("register")?);
+        let interpreter = Interpreter { lua, slot, sandbox, library, runner, caller, registrar, formats };
         interpreter.watch(INSTRUCTIONS)?;
         Ok(interpreter)
     }
@@ -188,24 +206,35 @@ impl<C: Commands> Interpreter<C> {
         commands: C,
         reply: &mut Reply<'_>,
     ) -> (C, Ended) {
-        {
-            let mut slot = self.slot.borrow_mut();
-            slot.commands = Some(commands);
-            slot.proto = Proto::Resp2;
-            (slot.is_stopped, slot.stopped_at) = (false, None);
-        }
+        self.begin(commands, false);
+        let result = (|| self.runner.call((&script.0, self.list(keys)?, self.list(argv)?)))();
+        self.end(result, name, reply)
+    }
+
+    fn begin(&self, commands: C, in_library: bool) {
+        let mut slot = self.slot.borrow_mut();
+        slot.commands = Some(commands);
+        slot.in_library = in_library;
+        slot.proto = Proto::Resp2;
+        (slot.is_stopped, slot.stopped_at) = (false, None);
         self.formats.restart();
-        let result = self.call(script, keys, argv);
+    }
+
+    /// Writes the reply of what has run, or the error that it ended with.
+    fn end<'n>(
+        &self,
+        result: mlua::Result<(bool, Value)>,
+        name: impl Fn() -> &'n str,
+        reply: &mut Reply<'_>,
+    ) -> (C, Ended) {
         let mut slot = self.slot.borrow_mut();
         let commands = slot.commands.take().expect("it was put there");
         if slot.data.capacity() > KEEP_BYTES || slot.reply.capacity() > KEEP_BYTES {
             (slot.data, slot.words, slot.reply) = (Vec::new(), Vec::new(), Vec::new());
         }
-        let (stopped, at, proto) = (slot.is_stopped, slot.stopped_at.take(), slot.proto);
+        let (at, proto) = (slot.stopped_at.take(), slot.proto);
         drop(slot);
-        if stopped {
-            // What it was stopped with hit each of its instructions.
-            self.watch(INSTRUCTIONS).expect("as at the beginning");
+        if self.end_stopped() {
             return (commands, Ended::Stopped { at });
         }
         let ended = match result {
@@ -222,17 +251,20 @@ impl<C: Commands> Interpreter<C> {
         (commands, ended)
     }
 
-    fn call<'a>(
-        &self,
-        script: &Compiled,
-        keys: impl ExactSizeIterator<Item = &'a [u8]>,
-        argv: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> mlua::Result<(bool, Value)> {
+    /// Whether what has run was stopped. What it was stopped with hit each of its instructions: that is over.
+    fn end_stopped(&self) -> bool {
+        let was_stopped = self.slot.borrow().is_stopped;
+        if was_stopped {
+            self.watch(INSTRUCTIONS).expect("as at the beginning");
+        }
+        was_stopped
+    }
+
+    /// Words as a table; `None` for none.
+    fn list<'a>(&self, words: impl ExactSizeIterator<Item = &'a [u8]>) -> mlua::Result<Option<Table>> {
         // Text goes in without a handle for each word, and what is empty is made in Lua: both are quicker.
         let text = |w: &'a [u8]| std::str::from_utf8(w).map_or_else(|_| Either::Right(BString::from(w)), Either::Left);
-        let keys = (keys.len() > 0).then(|| self.lua.create_sequence_from(keys.map(text))).transpose()?;
-        let argv = (argv.len() > 0).then(|| self.lua.create_sequence_from(argv.map(text))).transpose()?;
-        self.runner.call((&script.0, keys, argv))
+        (words.len() > 0).then(|| self.lua.create_sequence_from(words.map(text))).transpose()
     }
 
     /// The error of a script, with the place where it happened.
@@ -260,19 +292,21 @@ fn watch<C: Commands>(lua: &Lua, slot: &Shared<C>, instructions: u32) -> mlua::R
     let slot = slot.clone();
     lua.set_global_hook(HookTriggers::new().every_nth_instruction(instructions), move |lua, debug| {
         {
-            let mut slot = slot.borrow_mut();
-            let stopped = slot.is_stopped;
-            match &mut slot.commands {
-                Some(commands) if !stopped => match commands.go_on() {
-                    Ok(()) => return Ok(VmState::Continue),
-                    Err(Stop) => {
-                        slot.is_stopped = true;
-                        let source = debug.source().source.map(|source| source.into_owned());
-                        slot.stopped_at = source.zip(debug.current_line());
-                    }
-                },
-                Some(_) => {}
-                None => return Ok(VmState::Continue),
+            let slot = &mut *slot.borrow_mut();
+            let is_over = match (&mut slot.commands, &mut slot.registering) {
+                _ if slot.is_stopped => false,
+                (Some(commands), _) => commands.go_on().is_err(),
+                (None, Some(library)) => library.desk.is_over(),
+                (None, None) => false,
+            };
+            if is_over {
+                slot.is_stopped = true;
+                let source = debug.source().source.map(|source| source.into_owned());
+                slot.stopped_at = source.zip(debug.current_line());
+            }
+            let is_idle = slot.commands.is_none() && slot.registering.is_none();
+            if !slot.is_stopped || is_idle {
+                return Ok(VmState::Continue);
             }
         }
         // A script may catch this one, and each that follows.

@@ -1,5 +1,5 @@
--- What scripts see of Lua. Runs once, when an interpreter is made, and returns the face of the globals that scripts have, and the
--- function that runs a script.
+-- What scripts see of Lua. Runs once, when an interpreter is made, and returns the faces of the globals that scripts and functions
+-- have, and what runs these.
 --
 -- A table that all scripts share is shown as a *face*: an empty table that reads through to what is behind it and refuses to be
 -- written to. Functions that would look at the face itself, or write to it without asking, are replaced by such that know.
@@ -210,10 +210,16 @@ for _, name in ipairs{"_VERSION", "assert", "error", "gcinfo", "ipairs", "rawequ
   globals[name] = _G[name]
 end
 
+-- A change to this leaves a key out.
+local NONE = {}
+
 local function copy(t, changes)
   local result = {}
   for key, value in pairs(t) do result[key] = value end
-  for key, value in pairs(changes) do result[key] = value end
+  for key, value in pairs(changes) do
+    if value == NONE then value = nil end
+    result[key] = value
+  end
   return result
 end
 
@@ -230,16 +236,53 @@ local function missing(_, name)
   error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
 end
 
-local sandbox = readonly(setmetatable(globals, {__index = missing}))
-globals._G = sandbox
-metatables[sandbox] = readonly{__index = missing}
+local function face_of_globals(shown)
+  local face = readonly(setmetatable(shown, {__index = missing}))
+  shown._G = face
+  metatables[face] = readonly{__index = missing}
+  return face
+end
+
+-- Functions see what scripts do, but for KEYS and ARGV and some of `redis`; the code of their library, which runs once and registers
+-- them, no more than what it needs for that. Both look at the same face.
+local redis_of_functions = copy(natives.redis, {breakpoint = NONE, debug = NONE, replicate_commands = NONE})
+local called = copy(globals, {redis = readonly(redis_of_functions)})
+local registering = setmetatable({redis = readonly(setmetatable(natives.registering, {__index = missing}))}, {__index = missing})
+
+local sandbox = face_of_globals(globals)
+local library = face_of_globals(called)
 strings = readonly{__index = globals.string}
+
+local function see(shown)
+  behind[library] = shown
+  getmetatable(library).__index = shown
+end
+
+-- What is called at the moment, and with what.
+local callback, keys, argv
+
+local function go()
+  return callback(keys, argv)
+end
 
 return {
   sandbox = sandbox,
+  library = library,
   run = function(script, keys, argv)
     globals.KEYS, globals.ARGV = keys or {}, argv or {}
     return xpcall(script, locate)
+  end,
+  call = function(f, k, a)
+    callback, keys, argv = f, k or {}, a or {}
+    local ok, result = xpcall(go, locate)
+    callback, keys, argv = nil, nil, nil
+    return ok, result
+  end,
+  register = function(code)
+    see(registering)
+    local ok, result = xpcall(code, locate)
+    see(called)
+    return ok, result
   end,
   accept = function(load) load_text = load end,
 }

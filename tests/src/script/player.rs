@@ -76,8 +76,10 @@ struct Connection {
 
 impl Player<'_> {
     fn clean(&self) {
-        let reply = self.host.connect().ask(&["FLUSHALL"]);
-        assert_eq!(reply, Value::Simple(b"OK".to_vec()), "the server can be emptied");
+        let mut client = self.host.connect();
+        for words in [&["FLUSHALL"][..], &["FUNCTION", "FLUSH"]] {
+            assert_eq!(client.ask(words), Value::Simple(b"OK".to_vec()), "the server can be emptied");
+        }
     }
 
     fn play(&mut self, section: &Section) -> Result<(), String> {

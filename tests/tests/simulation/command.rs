@@ -79,8 +79,17 @@ pub enum Command {
         long: bool,
         /// Its writes are refused, because of the disk.
         refused: bool,
+        /// By one of the functions [`RUN`].
+        by_function: bool,
     },
 }
+
+/// Functions that run the code they are given, and their library.
+pub const RUN: [&str; 4] = ["run_a", "run_b", "run_c", "run_d"];
+pub const LIBRARY: &str = "#!lua name=runs
+local function run(keys, args) return loadstring(args[1])() end
+redis.register_function('run_a', run) redis.register_function('run_b', run)
+redis.register_function('run_c', run) redis.register_function('run_d', run)";
 
 /// How many keys hold lists.
 pub const LISTS: usize = 3;
@@ -293,6 +302,8 @@ fn several_of(key: usize, keys: usize, random: &mut Random) -> (usize, Vec<usize
 /// takes several commands of one kind to show would otherwise be rare.
 pub struct Mixture {
     weights: [u64; KINDS],
+    /// Some of the scripts are functions.
+    functions: bool,
 }
 
 /// How many kinds of commands there are.
@@ -315,7 +326,12 @@ impl Mixture {
             2 => weights[..FIRST_OF_LISTS].iter_mut().for_each(|weight| *weight = (*weight).min(1)),
             _ => {}
         }
-        Mixture { weights }
+        Mixture { weights, functions: false }
+    }
+
+    /// For a world that has [`LIBRARY`].
+    pub fn with_functions(self) -> Mixture {
+        Mixture { functions: true, ..self }
     }
 
     /// A kind below a number.
@@ -365,7 +381,9 @@ impl Mixture {
         let count = 1 + random.index(4);
         let commands = std::iter::repeat_with(|| self.plain(keys, fresh, random)).take(4 * count);
         let commands = commands.filter(may_be_called).take(count).collect();
-        Command::Script { declared, commands, long: random.one_in(6), refused: false }
+        // Without another throw of the dice, so that the histories are the same with functions and without.
+        let by_function = self.functions && count == 2;
+        Command::Script { declared, commands, long: random.one_in(6), refused: false, by_function }
     }
 
     fn plain(&self, keys: usize, fresh: &mut u64, random: &mut Random) -> Command {
@@ -478,7 +496,7 @@ impl Command {
             }
             Command::Watch(list) => keys("WATCH", list),
             Command::Unwatch => vec!["UNWATCH".into()],
-            Command::Script { declared, commands, long, .. } => {
+            Command::Script { declared, commands, long, by_function, .. } => {
                 let call = |command: &Command| {
                     let words = command.words(names);
                     let words = words.iter().map(|word| format!("'{}'", String::from_utf8_lossy(word)));
@@ -502,10 +520,12 @@ impl Command {
                         .join(" ")
                 );
                 let keys = declared.iter().map(name);
-                [b"EVAL".to_vec(), code.into_bytes(), declared.len().to_string().into_bytes()]
-                    .into_iter()
-                    .chain(keys)
-                    .collect()
+                let (command, called, args) = match by_function {
+                    false => ("EVAL", code, None),
+                    true => ("FCALL", RUN[declared.iter().sum::<usize>() % RUN.len()].into(), Some(code)),
+                };
+                let words = [command.into(), called, declared.len().to_string()].map(String::into_bytes);
+                words.into_iter().chain(keys).chain(args.map(String::into_bytes)).collect()
             }
             Command::Transaction(commands) => {
                 let commands = commands.iter().flat_map(|c| c.words(names).into_iter().chain([b";".to_vec()]));

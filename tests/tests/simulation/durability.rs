@@ -21,6 +21,7 @@ use crate::world::{BEGINNING_US, Data, PeerId, World};
 use kv_core::command::{Flags, Found, Group, table};
 use kv_core::persist::manifest::Manifest;
 use kv_core::resp::client::{ReplyDecoder, Value};
+use kv_core::resp::line;
 use kv_core::store::{KeyHasher, Shard};
 use kv_core::structs::random::Random;
 use kv_server::config::{Config, Fsync, SavePoint, SavePoints};
@@ -180,7 +181,31 @@ fn noise(grammar: &Grammar, random: &mut Random) -> Vec<Vec<Vec<u8>>> {
         }
         Step::Select(_) => None,
     });
-    words.filter(|words| is_noise(words)).collect()
+    let mut noise: Vec<_> = words.filter(|words| is_noise(words)).collect();
+    for _ in 0..random.index(6) {
+        let at = random.index(noise.len() + 1);
+        noise.insert(at, about_functions(random));
+    }
+    noise
+}
+
+/// A library is added, replaced, or goes; or a function is called, which writes a key of nobody else.
+fn about_functions(random: &mut Random) -> Vec<Vec<u8>> {
+    let library = ["one", "two"][random.index(2)];
+    let text = match random.index(6) {
+        0 => format!("FUNCTION DELETE {library}"),
+        1 if random.one_in(3) => "FUNCTION FLUSH".into(),
+        1 | 2 => format!("FCALL {library} 1 called:{}", random.index(4)),
+        _ => {
+            let (replace, by) = (["", "REPLACE "][random.index(2)], random.below(1000));
+            let body = format!("function(keys) return redis.call('incrby', keys[1], {by}) end");
+            format!(
+                "FUNCTION LOAD {replace}\"#!lua name={library}\\nredis.register_function('{library}', {body}) \
+                 redis.register_function('{library}_{by}', {body})\""
+            )
+        }
+    };
+    line::split(text.as_bytes()).expect("quotes that fit")
 }
 
 impl<'a> Life<'a> {

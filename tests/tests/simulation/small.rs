@@ -86,7 +86,7 @@ impl Run {
                 }
             })
             .collect();
-        let mixture = Mixture::random(&mut random);
+        let mixture = Mixture::random(&mut random).with_functions();
         let pipelined = 1 + random.below(4);
         let mut fresh = 0;
         let mut left = commands;

@@ -3,9 +3,12 @@
 //! Who may do what when is the caller's choice: [`World::step`] takes one worker one step on, [`World::feed`] lets bytes
 //! arrive. The order of the steps within a turn is the one `io` keeps, or a broken one.
 
+use crate::command::{LIBRARY, RUN};
 use crossbeam_channel::Receiver;
-use kv_core::store::{Garbage, KeyHasher, Shard};
+use kv_core::store::{Garbage, KeyHasher, Libraries, Shard};
 use kv_core::structs::random::Random;
+use kv_core::types::Library;
+use kv_core::types::library::{Function, FunctionFlags};
 use kv_server::config::Config;
 use kv_server::engine::durability::testing::TestDisk;
 use kv_server::engine::durability::{
@@ -163,9 +166,18 @@ impl World {
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&random.next_u64().to_le_bytes());
         let hasher = Arc::new(KeyHasher::new(seed));
-        let shards = (0..workers)
-            .map(|id| Box::new(Shard::new(id, config.databases as usize, hasher.clone(), random.next_u64())))
-            .collect();
+        let run =
+            |name: &str| Function { name: name.as_bytes().into(), description: None, flags: FunctionFlags::default() };
+        let library = Library::new(b"runs", LIBRARY.as_bytes(), RUN.map(run).to_vec()).expect("a library");
+        let mut libraries = Libraries::default();
+        libraries.add(Arc::new(library), false).expect("the only one");
+        let libraries = Arc::new(libraries);
+        let shard = |id| {
+            let mut shard = Shard::new(id, config.databases as usize, hasher.clone(), random.next_u64());
+            shard.libraries = libraries.clone();
+            Box::new(shard)
+        };
+        let shards = (0..workers).map(shard).collect();
         let (net, mailboxes) = net(workers, &config, faults);
         World::of(order, net, mailboxes, Link::to_nobody(), shards, &config, Marker::NEVER, BEGINNING_US, random)
     }

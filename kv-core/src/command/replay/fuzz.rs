@@ -1,9 +1,9 @@
 //! Sections as a shard may have logged them, whole and broken, replayed one after the other.
 
 use super::{Settings, run};
-use crate::persist::random_value;
 use crate::persist::record;
 use crate::persist::value::{Loaded, State};
+use crate::persist::{random_library, random_value};
 use crate::resp::line;
 use crate::store::{KeyHasher, Shard, UnixMs};
 use crate::structs::random::Random;
@@ -113,6 +113,8 @@ fn section(random: &mut Random, limits: &Limits) -> Vec<u8> {
             4 => record::put_expire(&mut out, db, key, at),
             5 if random.one_in(3) => record::put_flush(&mut out, random.one_in(3).then_some(db)),
             6 if random.one_in(3) => record::put_swap(&mut out, db, random.index(4)),
+            7 => record::put_library(&mut out, &random_library(random)),
+            8 => record::put_no_library(&mut out, format!("l{}", random.below(5)).as_bytes()),
             _ => {
                 let words = line::split(LINES[random.index(LINES.len())].as_bytes()).expect("no quotes");
                 let word = |word: &Vec<u8>| if word == b"KEY" { key.to_vec() } else { word.clone() };

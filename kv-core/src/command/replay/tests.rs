@@ -5,7 +5,8 @@ use crate::families::testing::World;
 use crate::persist::record;
 use crate::persist::value::State;
 use crate::store::KeyHasher;
-use crate::types::Limits;
+use crate::types::library::{Function, FunctionFlags};
+use crate::types::{Library, Limits};
 use std::sync::Arc;
 
 const NOW: UnixMs = 1_700_000_000_000;
@@ -103,6 +104,38 @@ fn records_of_other_shards_and_databases_are_damage() {
 }
 
 #[test]
+fn libraries_are_the_first_shards_and_each_function_is_one_librarys() {
+    let library = |name: &str, function: &str| {
+        let (name, flags) = (name.as_bytes(), FunctionFlags::default());
+        let function = Function { name: function.as_bytes().into(), description: None, flags };
+        Library::new(name, b"code", vec![function]).expect("a library")
+    };
+    let mut section = Vec::new();
+    record::put_time(&mut section, NOW);
+    record::put_library(&mut section, &library("a", "f"));
+    let mut other = Box::new(Shard::new(1, 16, Arc::new(KeyHasher::new([7; 16])), 1));
+    let error = replay(&mut other, 2, &section, 0, &settings()).expect_err("damage").to_string();
+    assert!(error.ends_with("a library of functions in shard 1"), "{error}");
+
+    record::put_library(&mut section, &library("a", "g"));
+    record::put_library(&mut section, &library("b", "f"));
+    record::put_no_library(&mut section, b"a");
+    record::put_library(&mut section, &library("c", "g"));
+    let mut shard = shard();
+    replay(&mut shard, 1, &section, 0, &settings()).expect("whole records");
+    let names: Vec<_> = shard.libraries.iter().map(|library| library.name().to_vec()).collect();
+    assert_eq!(names, [b"b", b"c"]);
+
+    let with = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut section = section.clone();
+        write(&mut section);
+        refused(&section, 1)
+    };
+    assert!(with(&|out| record::put_library(out, &library("d", "F"))).ends_with("Function F already exists"));
+    assert!(with(&|out| record::put_no_library(out, b"a")).ends_with("of a library of functions that is not there"));
+}
+
+#[test]
 fn a_replay_leaves_no_trace_in_counters_and_in_the_log() {
     let mut shard = shard();
     shard.log.on = true;
@@ -149,6 +182,8 @@ fn told(section: &[u8]) -> Vec<String> {
             Record::Command { words, .. } => words.map(shown).collect::<Vec<_>>().join(" "),
             Record::Flush { db } => format!("flush {db:?}"),
             Record::Swap { a, b } => format!("swap {a} {b}"),
+            Record::Library(library) => format!("{library:?}"),
+            Record::NoLibrary { name } => format!("no library {}", shown(name)),
         });
     }
     told

@@ -224,7 +224,11 @@ fn load(
     loading.reshard(wanted.shards);
     let base_epoch = manifest.base.as_ref().map_or(0, |base| base.epoch);
     let mut shards = loading.shards;
-    shards.iter_mut().for_each(|shard| drop(shard.take_garbage()));
+    let libraries = shards[0].libraries.clone();
+    for shard in &mut shards {
+        shard.take_garbage();
+        shard.libraries = libraries.clone();
+    }
     Ok(Recovered { shards, epoch: log.last.unwrap_or(0).max(base_epoch), cut: log.cut, base_keys, epochs: log.epochs })
 }
 
@@ -280,24 +284,34 @@ impl<'a> Means<'a> {
         if (header.number, header.epoch, header.shard, header.shards) != expected {
             return Err(RecoverError::of(&name, "the file is another one than its name says"));
         }
+        let damaged = |offset, what| RecoverError::at(&name, Damage::new(offset, what));
         let (shards, databases) = (base.bytes.len(), self.wanted.databases);
         let mut counted = 0;
         loop {
             let offset = reader.bytes();
-            let Some(put) = reader.next_key(&self.wanted.settings.limits).map_err(failed)? else { break };
-            if put.db >= databases {
-                return Err(RecoverError::databases(put.db, databases));
+            // What stands in front of damage counts, as the keys there do.
+            let put = reader.next_key(&self.wanted.settings.limits).map_err(failed);
+            let is_over = match put {
+                Ok(Some(put)) if put.db >= databases => return Err(RecoverError::databases(put.db, databases)),
+                Ok(Some(put)) => {
+                    let loaded = shard.load(header.time, shards, put.db, put.key, put.expire_at, put.value);
+                    loaded.map(|()| None).map_err(|what| damaged(offset, what))?
+                }
+                Ok(None) => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            };
+            for library in reader.take_libraries() {
+                shard.load_library(library).map_err(|what| damaged(offset, what))?;
             }
-            shard
-                .load(header.time, shards, put.db, put.key, put.expire_at, put.value)
-                .map_err(|what| RecoverError::at(&name, Damage::new(offset, what)))?;
+            if let Some(end) = is_over {
+                self.progress.add_keys(reader.keys() - counted);
+                return end.map(|()| reader.keys());
+            }
             if reader.keys() - counted >= progress::KEYS_AT_A_TIME {
                 self.progress.add_keys(reader.keys() - counted);
                 counted = reader.keys();
             }
         }
-        self.progress.add_keys(reader.keys() - counted);
-        Ok(reader.keys())
     }
 }
 

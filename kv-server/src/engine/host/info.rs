@@ -228,13 +228,15 @@ fn memory(worker: &Worker, totals: &Totals, text: &mut Text) {
     text.line("used_memory_dataset", totals.dataset_bytes);
     text.line("used_memory_dataset_perc", percent(totals.dataset_bytes, used));
     text.bytes("total_system_memory", totals.process.machine_bytes);
-    let scripts = worker.net.scripts.known();
+    let (scripts, libraries) = (worker.net.scripts.known(), worker.net.scripts.libraries());
     text.bytes("used_memory_lua", 0);
     text.line("used_memory_scripts_eval", scripts.bytes);
-    text.bytes("used_memory_scripts", scripts.bytes as u64);
     text.line("number_of_cached_scripts", scripts.scripts);
     text.line("evicted_scripts", scripts.forgotten);
-    text.zeros(&["number_of_functions", "number_of_libraries"]);
+    text.line("number_of_functions", libraries.functions());
+    text.line("number_of_libraries", libraries.len());
+    text.line("used_memory_functions", libraries.bytes());
+    text.bytes("used_memory_scripts", (scripts.bytes + libraries.bytes()) as u64);
     text.bytes("maxmemory", 0);
     text.line("maxmemory_policy", "noeviction");
     text.line("mem_fragmentation_ratio", format_args!("{:.2}", totals.fragmentation()));

@@ -1,11 +1,14 @@
-//! SCRIPT: the scripts that the server knows.
+//! SCRIPT: the scripts that the server knows. FUNCTION: what is no matter of the store.
 
 use super::{Call, Done, HostFn, help};
-use crate::engine::script;
+use crate::engine::script::{self, LongCall};
 use kv_core::command::{Args, CommandError};
 use kv_core::resp::Reply;
 
 pub(super) const HANDLERS: &[(&str, HostFn)] = &[
+    ("FUNCTION|HELP", help),
+    ("FUNCTION|KILL", kill_function),
+    ("FUNCTION|STATS", function_stats),
     ("SCRIPT|EXISTS", exists),
     ("SCRIPT|FLUSH", flush),
     ("SCRIPT|HELP", help),
@@ -35,8 +38,44 @@ fn flush(call: &mut Call<'_>, args: &mut Args<'_>, reply: &mut Reply<'_>) -> Don
 }
 
 fn kill(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
-    call.worker.net.scripts.kill()?;
+    call.worker.net.scripts.kill(false)?;
     reply.ok();
+    Ok(())
+}
+
+fn kill_function(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
+    call.worker.net.scripts.kill(true)?;
+    reply.ok();
+    Ok(())
+}
+
+/// Errors: a script takes long.
+fn function_stats(call: &mut Call<'_>, _: &mut Args<'_>, reply: &mut Reply<'_>) -> Done {
+    let scripts = &call.worker.net.scripts;
+    let (running, libraries) = (scripts.long_function()?, scripts.libraries());
+    reply.map(2);
+    reply.bulk(b"running_script");
+    match running {
+        Some(LongCall { function, data, words, since }) => {
+            reply.map(3);
+            reply.bulk(b"name");
+            reply.bulk(function.as_bytes());
+            reply.bulk(b"command");
+            reply.array(words.len());
+            words.iter().for_each(|word| reply.bulk(word.get(&data)));
+            reply.bulk(b"duration_ms");
+            reply.int(call.worker.now.saturating_sub(since) as i64);
+        }
+        None => reply.nil(),
+    }
+    reply.bulk(b"engines");
+    reply.map(1);
+    reply.bulk(b"LUA");
+    reply.map(2);
+    reply.bulk(b"libraries_count");
+    reply.int(libraries.len() as i64);
+    reply.bulk(b"functions_count");
+    reply.int(libraries.functions() as i64);
     Ok(())
 }
 

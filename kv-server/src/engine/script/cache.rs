@@ -1,4 +1,4 @@
-//! The scripts that the server knows by their SHA-1, and the one that takes long.
+//! The scripts that the server knows by their SHA-1, what it tells of libraries of functions, and the script or function that takes long.
 //!
 //! A mutex guards the scripts; it is taken when a thread meets one that it has not compiled yet, never on the way of one that it
 //! has. What has been forgotten says so itself, so that threads need not be told. Scripts that EVAL has made known are as many as
@@ -9,6 +9,8 @@ use super::Job;
 use crate::lua::sha1_hex;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kv_core::command::CommandError;
+use kv_core::resp::Arg;
+use kv_core::store::{Libraries, Reach};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,13 +35,8 @@ pub struct Script {
     is_used: AtomicBool,
     /// Made known by SCRIPT LOAD: it is not forgotten by itself.
     is_loaded: AtomicBool,
-    /// Above 0 it begins with all shards.
-    everywhere: AtomicU8,
+    pub reach: Reach,
 }
-
-/// How much one run that needed all shards counts beside one that did not, and at most.
-const NEEDED: u8 = 8;
-const NEEDED_MAX: u8 = 64;
 
 impl Script {
     /// Errors: the first line is not as it should be.
@@ -53,7 +50,7 @@ impl Script {
             is_forgotten: AtomicBool::new(false),
             is_used: AtomicBool::new(false),
             is_loaded: AtomicBool::new(false),
-            everywhere: AtomicU8::new(0),
+            reach: Reach::default(),
         };
         if code.starts_with(b"#!") {
             script.read_first_line()?;
@@ -110,23 +107,6 @@ impl Script {
             self.is_used.store(true, Relaxed);
         }
     }
-
-    /// Whether it is to be run on all shards from the start.
-    pub fn begins_everywhere(&self) -> bool {
-        self.everywhere.load(Relaxed) > 0
-    }
-
-    /// It needed more than the shards that it declares.
-    pub fn needed_all(&self) {
-        let before = self.everywhere.load(Relaxed);
-        self.everywhere.store(before.saturating_add(NEEDED).min(NEEDED_MAX), Relaxed);
-    }
-
-    /// It had all shards, and the declared ones would have done.
-    pub fn needed_no_more(&self) {
-        let before = self.everywhere.load(Relaxed);
-        self.everywhere.store(before.saturating_sub(1), Relaxed);
-    }
 }
 
 #[derive(Default)]
@@ -138,14 +118,30 @@ struct Cache {
     forgotten: u64,
 }
 
-/// The script that takes long, if there is one.
+/// The script or function that takes long, if there is one.
 #[derive(Default)]
 struct Long {
     /// When it began, in milliseconds; 0 when there is none.
     since: AtomicU64,
+    is_function: AtomicBool,
     has_written: AtomicBool,
     is_killed: AtomicBool,
+    call: Mutex<Option<LongCall>>,
 }
+
+/// A call of a function that takes long.
+#[derive(Clone)]
+pub struct LongCall {
+    pub function: String,
+    pub data: Vec<u8>,
+    pub words: Vec<Arg>,
+    /// When it began.
+    pub since: u64,
+}
+
+/// What requests are answered with while something takes long.
+const BUSY_SCRIPT: &str = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+const BUSY_FUNCTION: &str = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
 
 /// What an end of the server means for scripts.
 const ENDS: u8 = 1;
@@ -154,6 +150,8 @@ const ENDS_AT_ONCE: u8 = 2;
 /// What the server knows of scripts.
 pub struct Scripts {
     cache: Mutex<Cache>,
+    /// As they were changed last, to tell of them. (Calls find those of their shards.)
+    libraries: Mutex<Arc<Libraries>>,
     long: Long,
     ending: AtomicU8,
     jobs: (Sender<Job>, Receiver<Job>),
@@ -161,7 +159,13 @@ pub struct Scripts {
 
 impl Default for Scripts {
     fn default() -> Scripts {
-        Scripts { cache: Mutex::default(), long: Long::default(), ending: AtomicU8::new(0), jobs: unbounded() }
+        Scripts {
+            cache: Mutex::default(),
+            libraries: Mutex::default(),
+            long: Long::default(),
+            ending: AtomicU8::new(0),
+            jobs: unbounded(),
+        }
     }
 }
 
@@ -172,9 +176,13 @@ pub struct Known {
     pub forgotten: u64,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Scripts {
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cache)
     }
 
     pub fn find(&self, sha: &Sha) -> Option<Arc<Script>> {
@@ -227,6 +235,14 @@ impl Scripts {
         Known { scripts: cache.scripts.len(), bytes: cache.bytes, forgotten: cache.forgotten }
     }
 
+    pub fn libraries(&self) -> Arc<Libraries> {
+        lock(&self.libraries).clone()
+    }
+
+    pub fn set_libraries(&self, libraries: &Arc<Libraries>) {
+        *lock(&self.libraries) = Arc::clone(libraries);
+    }
+
     // ---- the one that takes long ----
 
     /// Whether a script has been running for so long that who needs a shard is told. `threshold_ms`: 0 for never.
@@ -236,13 +252,23 @@ impl Scripts {
         since != 0 && threshold_ms != 0 && now >= since.saturating_add(threshold_ms)
     }
 
-    /// A script takes long. False: there is one already.
-    pub(super) fn begins(&self, now: u64, has_written: bool) -> bool {
-        if self.long.since.compare_exchange(0, now.max(1), Relaxed, Relaxed).is_err() {
+    /// What the one that takes long is: requests that it keeps waiting are told.
+    pub fn busy(&self) -> CommandError {
+        let text = if self.long.is_function.load(Relaxed) { BUSY_FUNCTION } else { BUSY_SCRIPT };
+        CommandError::Coded(text.into())
+    }
+
+    /// Something takes long; of a function its call. False: there is one already.
+    pub(super) fn begins(&self, now: u64, has_written: bool, call: Option<LongCall>) -> bool {
+        let mut known = lock(&self.long.call);
+        if self.long.since.load(Relaxed) != 0 {
             return false;
         }
+        self.long.is_function.store(call.is_some(), Relaxed);
         self.long.is_killed.store(false, Relaxed);
         self.long.has_written.store(has_written, Relaxed);
+        *known = call;
+        self.long.since.store(now.max(1), Relaxed);
         true
     }
 
@@ -251,6 +277,8 @@ impl Scripts {
     }
 
     pub(super) fn ends(&self) {
+        let mut call = lock(&self.long.call);
+        *call = None;
         self.long.since.store(0, Relaxed);
     }
 
@@ -258,8 +286,18 @@ impl Scripts {
         self.long.is_killed.load(Relaxed)
     }
 
-    /// SCRIPT KILL. Errors: no script takes long; it has written.
-    pub fn kill(&self) -> Result<(), CommandError> {
+    /// The function that takes long, if there is one. Errors: it is a script.
+    pub fn long_function(&self) -> Result<Option<LongCall>, CommandError> {
+        let call = lock(&self.long.call).clone();
+        match self.long.since.load(Relaxed) {
+            0 => Ok(None),
+            _ if self.long.is_function.load(Relaxed) => Ok(call),
+            _ => Err(self.busy()),
+        }
+    }
+
+    /// SCRIPT KILL, and FUNCTION KILL. Errors: nothing takes long; it has written; it is the other of both.
+    pub fn kill(&self, function: bool) -> Result<(), CommandError> {
         if self.long.since.load(Relaxed) == 0 {
             return Err(CommandError::Coded("NOTBUSY No scripts in execution right now.".into()));
         }
@@ -269,6 +307,9 @@ impl Scripts {
                  script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
                     .into(),
             ));
+        }
+        if self.long.is_function.load(Relaxed) != function {
+            return Err(self.busy());
         }
         self.long.is_killed.store(true, Relaxed);
         Ok(())

@@ -25,16 +25,20 @@
 //!
 //! Inside a transaction there is no next attempt: the whole of it runs on all shards, and its scripts to their end.
 //!
+//! **Functions** are found in the libraries that all shards know (`kv_core::store::Libraries`), and run as scripts do. What changes the
+//! libraries ([`libraries`]) runs on all shards at once. A thread runs the code of a library when it first meets one of its functions.
+//!
 //! **The interpreter** belongs to the thread, not to the worker: it holds no state that matters, only compiled code. What is known by
 //! its SHA-1 is known to the server ([`Scripts`]).
 
 mod cache;
 mod commands;
+mod libraries;
 mod run;
 #[cfg(test)]
 mod tests;
 
-pub use cache::{Known, Script, Scripts, Sha};
+pub use cache::{Known, LongCall, Script, Scripts, Sha};
 pub(super) use run::{Asked, Ran, begins_everywhere, load, run};
 
 use super::costs::{Meter, Metering, SlowCall};

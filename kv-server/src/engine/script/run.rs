@@ -1,7 +1,7 @@
 //! One run of a script: the shards that it has, its commands, and how it ends.
 
-use super::cache::{Script, Sha};
-use super::{Attempt, Scripting, WORKER_US, commands};
+use super::cache::{LongCall, Script, Sha};
+use super::{Attempt, Scripting, WORKER_US, commands, libraries};
 use crate::config::LogLevel;
 use crate::engine::costs::{Meter, Words};
 use crate::engine::mail::{Dest, Item};
@@ -11,13 +11,14 @@ use crate::engine::pubsub::{Kind, Message};
 use crate::engine::stats::Figures;
 use crate::engine::transaction::{Place, ShardSet};
 use crate::engine::worker::{Env, may_wait};
-use crate::lua::{Commands, Compiled, Ended, Interpreter, Stop, sha1_hex};
+use crate::lua::{Callback, Commands, Compiled, Ended, Interpreter, Stop, sha1_hex};
 use kv_core::command::{
-    Args, CommandError, Flags, Found, Handler, Known, Row, RowId, ScriptRow, Settings, Spread, Stores, Table, keys_of,
-    may_be_anywhere, table,
+    Args, CommandError, Flags, Found, Handler, Known, Row, RowId, ScriptName, ScriptRow, Settings, Spread, Stores,
+    Table, keys_of, may_be_anywhere, table,
 };
 use kv_core::resp::{Arg, Proto, Reply, number};
-use kv_core::store::{KeyHasher, LogMark, Shard, Undo};
+use kv_core::store::{Callable, KeyHasher, Libraries, LogMark, Reach, Shard, Undo};
+use kv_core::types::library::{Function, FunctionFlags};
 use rustc_hash::FxBuildHasher;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -56,14 +57,24 @@ pub(in crate::engine) fn run(
     BENCH.with_borrow_mut(|bench| bench.get_or_insert_with(Bench::new).run(env, stores, asked, out, figures))
 }
 
-/// Whether a script that a request names is to be run on all shards from the start.
-pub(in crate::engine) fn begins_everywhere(scripting: &Scripting, by_code: bool, word: &[u8]) -> bool {
+/// Whether what a request asks for is to be run on all shards from the start. `libraries`: those of the own shard, if it is here.
+pub(in crate::engine) fn begins_everywhere(
+    scripting: &Scripting,
+    libraries: Option<&Arc<Libraries>>,
+    script: ScriptRow,
+    word: &[u8],
+) -> bool {
+    let ScriptRow::Run { by, .. } = script else { return true };
     BENCH.with_borrow_mut(|bench| {
         let bench = bench.get_or_insert_with(Bench::new);
-        let Some(sha) = sha_of(by_code, word) else { return false };
+        if by == ScriptName::Function {
+            libraries.into_iter().for_each(|libraries| bench.see(libraries));
+            return bench.libraries.find(word).is_some_and(|function| function.reach.is_everywhere());
+        }
+        let Some(sha) = sha_of(by, word) else { return false };
         // It is made known by its run, if at all.
         let is_known = bench.compiled.contains_key(&sha) || scripting.net.scripts.find(&sha).is_some();
-        is_known && bench.find(scripting, by_code, word).is_ok_and(|ready| ready.script.begins_everywhere())
+        is_known && bench.find(scripting, by, word).is_ok_and(|ready| ready.script.reach.is_everywhere())
     })
 }
 
@@ -73,18 +84,22 @@ pub(in crate::engine) fn begins_everywhere(scripting: &Scripting, by_code: bool,
 pub(in crate::engine) fn load(scripting: &Scripting, code: &[u8]) -> Result<Sha, Vec<u8>> {
     BENCH.with_borrow_mut(|bench| {
         let bench = bench.get_or_insert_with(Bench::new);
-        let ready = bench.find(scripting, true, code)?;
+        let ready = bench.find(scripting, ScriptName::Code, code)?;
         scripting.net.scripts.add(ready.script.clone(), true);
         Ok(ready.script.sha)
     })
 }
 
 /// What a thread has for scripts.
-struct Bench {
-    lua: Interpreter<Box<Running>>,
+pub(super) struct Bench {
+    pub lua: Interpreter<Box<Running>>,
     compiled: HashMap<Sha, Rc<Ready>, FxBuildHasher>,
     /// Whose scripts these are: in tests a thread has several servers, one after the other.
     net: Weak<Net>,
+    /// Those that a shard had last.
+    libraries: Arc<Libraries>,
+    /// Functions of these libraries whose code has been run.
+    callbacks: HashMap<*const Callable, Rc<Registered>, FxBuildHasher>,
     /// Kept for the next run.
     running: Option<Box<Running>>,
 }
@@ -95,34 +110,86 @@ struct Ready {
     compiled: Compiled,
 }
 
+/// A function whose library this thread has run.
+struct Registered {
+    callable: Arc<Callable>,
+    callback: Callback,
+}
+
+/// Buffers above this size are let go.
+const KEEP_BYTES: usize = 256 * 1024;
+
 /// With more compiled scripts than this, those that are forgotten are looked for.
 const COMPILED_MIN: usize = 1024;
 
 impl Bench {
     fn new() -> Bench {
-        Bench { lua: Interpreter::default(), compiled: HashMap::default(), net: Weak::new(), running: None }
+        Bench {
+            lua: Interpreter::default(),
+            compiled: HashMap::default(),
+            net: Weak::new(),
+            libraries: Arc::default(),
+            callbacks: HashMap::default(),
+            running: None,
+        }
+    }
+
+    /// These are the libraries of the shards at hand.
+    pub fn see(&mut self, libraries: &Arc<Libraries>) {
+        if !Arc::ptr_eq(libraries, &self.libraries) {
+            self.libraries = Arc::clone(libraries);
+            self.callbacks.retain(|_, known| libraries.has(&known.callable));
+        }
+    }
+
+    /// The code of a library has been run.
+    pub fn add_callbacks(&mut self, callbacks: impl IntoIterator<Item = (Function, Callback)>) {
+        for (function, callback) in callbacks {
+            if let Some(callable) = self.libraries.find(&function.name) {
+                let known = Registered { callable: Arc::clone(callable), callback };
+                self.callbacks.insert(Arc::as_ptr(callable), Rc::new(known));
+            }
+        }
+    }
+
+    /// Finds a function, and runs the code of its library unless it has been run.
+    ///
+    /// Errors: an error reply.
+    fn find_function(&mut self, scripting: &Scripting, name: &[u8]) -> Result<Rc<Registered>, Vec<u8>> {
+        let callable = self.libraries.find(name).ok_or_else(|| b"ERR Function not found".to_vec())?;
+        let at = Arc::as_ptr(callable);
+        if let Some(known) = self.callbacks.get(&at) {
+            return Ok(known.clone());
+        }
+        let library = Arc::clone(&callable.library);
+        let registered = libraries::register(&self.lua, scripting, library.code())?;
+        self.add_callbacks(registered.into_iter().filter(|(function, _)| library.functions().contains(function)));
+        let missing = || b"ERR The code of the library does not register the function every time".to_vec();
+        self.callbacks.get(&at).cloned().ok_or_else(missing)
     }
 
     /// Finds a script, and compiles it unless it is compiled.
     ///
     /// Errors: an error reply.
-    fn find(&mut self, scripting: &Scripting, by_code: bool, word: &[u8]) -> Result<Rc<Ready>, Vec<u8>> {
+    fn find(&mut self, scripting: &Scripting, by: ScriptName, word: &[u8]) -> Result<Rc<Ready>, Vec<u8>> {
         if !std::ptr::eq(self.net.as_ptr(), Arc::as_ptr(&scripting.net)) {
             self.net = Arc::downgrade(&scripting.net);
             self.compiled.clear();
         }
         // Most name it as it is kept.
-        if !by_code && let Some(ready) = self.ready(word) {
+        if by == ScriptName::Sha1
+            && let Some(ready) = self.ready(word)
+        {
             return Ok(ready);
         }
-        let sha = sha_of(by_code, word).ok_or_else(no_script)?;
+        let sha = sha_of(by, word).ok_or_else(no_script)?;
         if let Some(ready) = self.ready(&sha) {
             return Ok(ready);
         }
         let scripts = &scripting.net.scripts;
         let (script, is_new) = match scripts.find(&sha) {
             Some(script) => (script, false),
-            None if !by_code => return Err(no_script()),
+            None if by != ScriptName::Code => return Err(no_script()),
             None => (Arc::new(Script::new(word).map_err(|error| error.to_string().into_bytes())?), true),
         };
         let compiled = self
@@ -155,7 +222,16 @@ impl Bench {
     ) -> Ran {
         let &Asked { item, data, words, .. } = asked;
         env.meter.call(item.row, true);
-        let (ran, failed) = self.attempt(env, stores, asked, out, figures);
+        let mut stores = stores;
+        let ran = match asked.script {
+            ScriptRow::Run { by, readonly } => self.attempt(env, &mut stores, asked, (by, readonly), out, figures),
+            ScriptRow::Libraries => libraries::change(self, env, &mut stores, asked, out),
+        };
+        let (ran, failed) = ran.unwrap_or_else(|text| {
+            Reply::new(out, item.proto).error_bytes(&text);
+            figures.count_error(&text);
+            (Ran::Done, true)
+        });
         if failed {
             env.meter.failed(item.row);
         }
@@ -166,89 +242,131 @@ impl Bench {
         ran
     }
 
-    /// Runs it; also says whether it has ended with an error.
+    /// What a request asks for, and how many keys it declares.
+    ///
+    /// Errors: an error reply.
+    fn named(&mut self, scripting: &Scripting, by: ScriptName, asked: &Asked<'_>) -> Result<(Subject, usize), Vec<u8>> {
+        let word = |i: usize| asked.words[i].get(asked.data);
+        let keys = |unreadable: CommandError| {
+            number_of_keys(word(2), asked.words.len() - 3, unreadable).map_err(|error| error.to_string().into_bytes())
+        };
+        if by == ScriptName::Function {
+            let function = self.find_function(scripting, word(1))?;
+            return Ok((Subject::Function(function), keys(CommandError::err("Bad number of keys provided"))?));
+        }
+        let keys = keys(CommandError::NotInteger)?;
+        Ok((Subject::Script(self.find(scripting, by, word(1))?), keys))
+    }
+
+    /// Runs it; also says whether it has ended with an error of its own.
+    ///
+    /// Errors: an error reply; it has not run.
     fn attempt(
         &mut self,
         env: &Env<'_>,
-        stores: Stores<'_>,
+        stores: &mut Stores<'_>,
         asked: &Asked<'_>,
+        (by, readonly): (ScriptName, bool),
         out: &mut Vec<u8>,
         figures: &mut Figures,
-    ) -> (Ran, bool) {
-        let &Asked { script: row, item, data, words } = asked;
-        let mut stores = stores;
-        let mut refuse = |out: &mut Vec<u8>, text: &[u8]| {
-            Reply::new(out, item.proto).error_bytes(text);
-            figures.count_error(text);
-            (Ran::Done, true)
-        };
-        let word = |i: usize| words[i].get(data);
-        let keys = match number_of_keys(word(2), words.len() - 3) {
-            Ok(keys) => keys,
-            Err(error) => return refuse(out, error.to_string().as_bytes()),
-        };
-        let ready = match self.find(env.scripting, row.by_code, word(1)) {
-            Ok(ready) => ready,
-            Err(text) => return refuse(out, &text),
-        };
-        let script = &*ready.script;
-        if script.declares && !script.no_writes {
-            if row.readonly {
-                return refuse(out, b"ERR Can not execute a script with write flag using *_ro command.");
+    ) -> Result<(Ran, bool), Vec<u8>> {
+        let &Asked { item, data, words, .. } = asked;
+        if by == ScriptName::Function {
+            self.see(&stores.each().next().expect("it has a shard").libraries);
+        }
+        let (subject, keys) = self.named(env.scripting, by, asked)?;
+        if subject.declares_writes() {
+            if readonly {
+                return Err(b"ERR Can not execute a script with write flag using *_ro command.".to_vec());
             }
             if !env.is_admitted && env.scripting.status.refuses_writes() {
-                return refuse(out, env.scripting.status.refusal().as_bytes());
+                return Err(env.scripting.status.refusal().into_bytes());
             }
         }
-        let mut running = match self.running.take() {
-            Some(running) => running,
-            None => Box::new(Running::new(env)),
-        };
-        let readonly = row.readonly || script.no_writes;
-        running.begin(env, &mut stores, item, readonly, words[3..3 + keys].iter().map(|w| w.get(data)));
+        let mut now = self.running.take().unwrap_or_else(|| Box::new(Running::new(env)));
+        let (name, reach) = (|| subject.name(), subject.reach());
+        let readonly = readonly || subject.is_readonly();
+        now.begin(env, stores, item, readonly, words[3..3 + keys].iter().map(|w| w.get(data)));
+        if by == ScriptName::Function {
+            now.note_call(data, words);
+        }
         let before = out.len();
         let mut reply = Reply::new(out, item.proto);
         let (keys, argv) = words[3..].split_at(keys);
-        let (mut running, ended) = self.lua.run(
-            &ready.compiled,
-            || script.name(),
-            keys.iter().map(|w| w.get(data)),
-            argv.iter().map(|w| w.get(data)),
-            running,
-            &mut reply,
-        );
+        let (keys, argv) = (keys.iter().map(|w| w.get(data)), argv.iter().map(|w| w.get(data)));
+        let (mut now, ended) = match &subject {
+            Subject::Script(ready) => self.lua.run(&ready.compiled, name, keys, argv, now, &mut reply),
+            Subject::Function(known) => self.lua.call_function(&known.callback, name, keys, argv, now, &mut reply),
+        };
         let failed = !matches!(ended, Ended::Replied);
         let ran = match ended {
             Ended::Replied | Ended::Failed { counted: true } => Ran::Done,
             Ended::Failed { counted: false } => {
                 let text = out[before + 1..].trim_ascii_end().to_vec();
-                running.figures.count_error(&text);
+                now.figures.count_error(&text);
                 Ran::Done
             }
             Ended::Stopped { at } => {
                 out.truncate(before);
-                running.stopped(script, at, out, item.proto)
+                now.stopped(name(), reach, at, out, item.proto)
             }
         };
         if ran == Ran::Done {
-            running.keep();
-            env.said.borrow_mut().append(&mut running.said);
+            now.keep();
+            env.said.borrow_mut().append(&mut now.said);
             if let Some(shown) = env.shown {
-                shown.borrow_mut().extend(running.shown.take().into_iter().flatten());
+                shown.borrow_mut().extend(now.shown.take().into_iter().flatten());
             }
-            if item.attempt == Attempt::Everywhere && !running.strayed {
-                script.needed_no_more();
+            if item.attempt == Attempt::Everywhere && !now.strayed {
+                reach.needed_no_more();
             }
         }
-        running.end(env, &mut stores, figures);
-        self.running = Some(running);
-        (ran, failed && ran == Ran::Done)
+        now.end(env, stores, figures);
+        self.running = Some(now);
+        Ok((ran, failed && ran == Ran::Done))
+    }
+}
+
+/// What is run.
+enum Subject {
+    Script(Rc<Ready>),
+    Function(Rc<Registered>),
+}
+
+impl Subject {
+    fn name(&self) -> &str {
+        match self {
+            Subject::Script(ready) => ready.script.name(),
+            Subject::Function(known) => {
+                std::str::from_utf8(&known.callable.function().name).expect("letters, digits and underscores")
+            }
+        }
+    }
+
+    fn reach(&self) -> &Reach {
+        match self {
+            Subject::Script(ready) => &ready.script.reach,
+            Subject::Function(known) => &known.callable.reach,
+        }
+    }
+
+    /// It says that it may write nothing.
+    fn is_readonly(&self) -> bool {
+        match self {
+            Subject::Script(ready) => ready.script.no_writes,
+            Subject::Function(known) => known.callable.function().flags.has(FunctionFlags::NO_WRITES),
+        }
+    }
+
+    /// It says what it does, and does not say that it writes nothing.
+    fn declares_writes(&self) -> bool {
+        !self.is_readonly() && !matches!(self, Subject::Script(ready) if !ready.script.declares)
     }
 }
 
 /// Under which name a script is known; `None`: under this one there can be none.
-fn sha_of(by_code: bool, word: &[u8]) -> Option<Sha> {
-    if by_code {
+fn sha_of(by: ScriptName, word: &[u8]) -> Option<Sha> {
+    if by == ScriptName::Code {
         return Some(sha1_hex(word));
     }
     let mut sha = Sha::try_from(word).ok()?;
@@ -260,9 +378,9 @@ fn no_script() -> Vec<u8> {
     b"NOSCRIPT No matching script. Please use EVAL.".to_vec()
 }
 
-/// How many of `words` are keys.
-fn number_of_keys(text: &[u8], words: usize) -> Result<usize, CommandError> {
-    let keys = number::parse_i64(text).ok_or(CommandError::NotInteger)?;
+/// How many of `words` are keys. Errors: too many, less than none, or `unreadable`.
+fn number_of_keys(text: &[u8], words: usize, unreadable: CommandError) -> Result<usize, CommandError> {
+    let keys = number::parse_i64(text).ok_or(unreadable)?;
     match usize::try_from(keys) {
         Err(_) => Err(CommandError::err("Number of keys can't be negative")),
         Ok(keys) if keys > words => Err(CommandError::err("Number of keys can't be greater than number of args")),
@@ -322,6 +440,8 @@ pub(super) struct Running {
     since_ns: Option<u64>,
     /// It is the one that the server knows to take long.
     is_known: bool,
+    /// The request, if it calls a function; else empty.
+    call: (Vec<u8>, Vec<Arg>),
     /// What it has published.
     said: Vec<Message>,
     /// Its commands, for monitors, if there are some.
@@ -361,6 +481,7 @@ impl Running {
             why: None,
             since_ns: None,
             is_known: false,
+            call: Default::default(),
             said: Vec::new(),
             shown: None,
             meter: env.meter.inner(),
@@ -425,6 +546,22 @@ impl Running {
         }
     }
 
+    /// It calls a function, by these words.
+    fn note_call(&mut self, data: &[u8], words: &[Arg]) {
+        let (to, ranges) = &mut self.call;
+        for word in words {
+            ranges.push(Arg { start: to.len() as u32, len: word.len });
+            to.extend_from_slice(word.get(data));
+        }
+    }
+
+    /// What is known of the call while it takes long.
+    fn long_call(&self) -> Option<LongCall> {
+        let (data, words) = self.call.clone();
+        let function = String::from_utf8_lossy(words.get(1)?.get(&data)).into_owned();
+        Some(LongCall { function, data, words, since: self.now })
+    }
+
     /// Lets the shards of the request and those here change places.
     fn swap(&mut self, stores: &mut Stores<'_>) {
         let shards = stores.boxes();
@@ -442,6 +579,11 @@ impl Running {
         self.meter.end_within(env.meter);
         self.said.clear();
         self.shown = None;
+        self.call.0.clear();
+        self.call.1.clear();
+        if self.call.0.capacity() > KEEP_BYTES {
+            self.call = Default::default();
+        }
         if self.is_known {
             self.scripting.net.scripts.ends();
         }
@@ -457,7 +599,14 @@ impl Running {
     }
 
     /// It was stopped: what now?
-    fn stopped(&mut self, script: &Script, at: Option<(String, usize)>, out: &mut Vec<u8>, proto: Proto) -> Ran {
+    fn stopped(
+        &mut self,
+        name: &str,
+        reach: &Reach,
+        at: Option<(String, usize)>,
+        out: &mut Vec<u8>,
+        proto: Proto,
+    ) -> Ran {
         let why = self.why.expect("who stops a script says why");
         let text = match why {
             Why::Undeclared | Why::Heavy | Why::Long => {
@@ -466,7 +615,7 @@ impl Running {
                 if why == Why::Long {
                     return Ran::Again(Attempt::Alone);
                 }
-                script.needed_all();
+                reach.needed_all();
                 return Ran::Again(Attempt::Everywhere);
             }
             Why::Killed => "ERR Script killed by user with SCRIPT KILL...",
@@ -476,7 +625,7 @@ impl Running {
             }
         };
         let place = at.map(|(source, line)| format!(", on {source}:{line}.")).unwrap_or_default();
-        let text = format!("{text} script: {}{place}", script.name());
+        let text = format!("{text} script: {name}{place}");
         Reply::new(out, proto).error(&text);
         self.figures.count_error(text.as_bytes());
         Ran::Done
@@ -742,7 +891,7 @@ impl Commands for Box<Running> {
             }
             let scripts = &scripting.net.scripts;
             if !self.is_known {
-                self.is_known = scripts.begins(self.now, self.has_written);
+                self.is_known = scripts.begins(self.now, self.has_written, self.long_call());
             }
             if self.is_known && scripts.is_killed() && !self.has_written {
                 return self.stop(Why::Killed);

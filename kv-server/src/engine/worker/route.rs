@@ -195,6 +195,7 @@ impl Worker {
             status: self.link.status(),
             is_loading: self.is_loading,
             is_busy: self.net.scripts.is_busy(self.now, self.config.busy_reply_threshold),
+            scripts: &self.net.scripts,
         };
         if let Some(error) = admission::refusal(flags, &now) {
             self.net.costs(self.id).rejected(request.row);
@@ -224,8 +225,9 @@ impl Worker {
         let c = self.connections[request.conn as usize].as_mut().expect("it has requests");
         let in_rendezvous = c.rendezvous_in == turn;
         if let Handler::Script(script) = row.spec.handler {
+            let libraries = self.shard.as_ref().map(|shard| &shard.libraries);
             let everywhere = self.outgoing.len() > 1
-                && script::begins_everywhere(&self.scripting, script.by_code, words[1].get(data));
+                && script::begins_everywhere(&self.scripting, libraries, script, words[1].get(data));
             let own = request.plan == Plan::Shard(self.id as u16);
             if !everywhere && own && in_place && !follows {
                 self.run_script_in_place(script, request, data, words, mute);

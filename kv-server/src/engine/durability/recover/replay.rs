@@ -296,7 +296,7 @@ fn database_missing(records: &[u8], databases: usize, settings: &Settings) -> Op
         }
         Record::Flush { db } => db,
         Record::Swap { a, b } => Some(a.max(b)),
-        Record::Time(_) => None,
+        Record::Time(_) | Record::Library(_) | Record::NoLibrary { .. } => None,
     };
     let all = Records::new(records, 0, &settings.limits).map_while(Result::ok).filter_map(used);
     all.filter(|db| *db >= databases).max()

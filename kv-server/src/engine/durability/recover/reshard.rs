@@ -1,4 +1,4 @@
-//! Another number of shards than before: every key moves to the shard that it belongs to now.
+//! Another number of shards than before: every key moves to the shard that it belongs to now, libraries of functions to the first.
 
 use super::{Job, Loading, new_shards};
 use kv_core::store::{Detached, Shard};
@@ -34,6 +34,7 @@ impl Loading<'_> {
         let hasher = self.shards[0].hasher.clone();
         let mut to = new_shards(count, self.means.wanted, &hasher);
         let mut from = std::mem::take(&mut self.shards);
+        to[0].libraries = std::mem::take(&mut from[0].libraries);
         let mut places = vec![Place::default(); from.len()];
         loop {
             let mut given: Vec<Vec<Vec<Moving>>> = from.iter().map(|_| Vec::new()).collect();

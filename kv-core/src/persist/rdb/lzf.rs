@@ -6,14 +6,14 @@
 //! 111ooooo nnnnnnnn oooooooo   the same for n + 9 bytes
 //! ```
 
-use super::Malformed;
-
 /// More than one byte of input can stand for: 264 bytes of 3.
 const RATIO_MAX: usize = 88;
 
 /// Unpacks `input`, which must give exactly `length` bytes.
-pub(super) fn unpack(input: &[u8], length: u64) -> Result<Vec<u8>, Malformed> {
-    let bad = |at, what| Malformed { at, what };
+///
+/// Errors: at which byte of the input what is wrong.
+pub(super) fn unpack(input: &[u8], length: u64) -> Result<Vec<u8>, (usize, &'static str)> {
+    let bad = |at, what| (at, what);
     let most = input.len().saturating_mul(RATIO_MAX);
     let length = usize::try_from(length).ok().filter(|&length| length <= most);
     let length = length.ok_or(bad(0, "compressed bytes cannot stand for so many"))?;
@@ -78,7 +78,7 @@ mod tests {
             (&[0, b'a'], u64::MAX, "compressed bytes cannot stand for so many"),
         ];
         for (input, length, what) in wrong {
-            assert_eq!(unpack(input, length).unwrap_err().what, what);
+            assert_eq!(unpack(input, length).unwrap_err().1, what);
         }
     }
 }
