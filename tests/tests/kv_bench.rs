@@ -102,6 +102,49 @@ fn options_of_redis_benchmark_that_have_no_meaning_are_refused_with_the_reason()
 }
 
 #[test]
+fn what_a_monitor_is_shown_can_be_sent_again() {
+    use std::io::{BufRead, BufReader, Write};
+    let server = Server::start(&["--shards", "2"]);
+    let mut monitor = std::process::Command::new(program("kv-cli"))
+        .args(["-p", &server.address().port().to_string(), "--monitor"])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(lines.next().as_deref(), Some("OK"));
+    let load = "--mix get:4,set:4,lpush:2,hset:2 -r 40 -d 5-50 -c 3 -P 4 -n 400 --seed 5";
+    assert_eq!(result(&server, load)["errors"], 0);
+    // In another database, with bytes that are no text, and a transaction.
+    let mut client = server.client();
+    for request in
+        [&[&b"SELECT"[..], b"3"][..], &[b"MULTI"], &[b"SET", b"a b", b"\xff\"\r\n"], &[b"EXEC"], &[b"PING", b"end"]]
+    {
+        client.ask(request);
+    }
+    let mut log = tempfile::NamedTempFile::new().unwrap();
+    for line in lines {
+        writeln!(log, "{line}").unwrap();
+        if line.ends_with("\"end\"") {
+            break;
+        }
+    }
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    let other = Server::start(&["--shards", "1"]);
+    let replay = format!("-c 10 --replay {}", log.path().display());
+    let replayed = result(&other, &replay);
+    assert_eq!((&replayed["errors"], &replayed["first_error"]), (&0.into(), &Json::Null));
+    let keys = |server: &Server| {
+        let mut client = server.client();
+        let mut ask = |words: &[&str]| client.ask(words);
+        (ask(&["DBSIZE"]), ask(&["LLEN", "mylist"]), ask(&["SELECT", "3"]), ask(&["GET", "a b"]))
+    };
+    assert_eq!(keys(&other), keys(&server));
+    assert_eq!(keys(&other).3, Value::Bulk(b"\xff\"\r\n".to_vec()));
+}
+
+#[test]
 fn idle_connections_are_held_as_long_as_asked_for() {
     let server = Server::start(&["--shards", "1"]);
     let output = bench(&server, "-I -c 20 --seconds 0.2");

@@ -262,20 +262,21 @@ fn a_script_is_sent_with_its_keys_and_arguments() {
 #[test]
 fn monitor_shows_what_others_send() {
     use std::io::{BufRead, BufReader};
-    let Some(redis) = Redis::start() else { return };
-    let mut process = std::process::Command::new(kv_tests::process::program("kv-cli"))
-        .args(redis.place())
-        .arg("--monitor")
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert_eq!(lines.next().as_deref(), Some("OK"));
-    redis.client().ask(&["SET", "k", "v"]);
-    assert!(lines.next().unwrap().ends_with("\"SET\" \"k\" \"v\""));
-    process.kill().unwrap();
-    process.wait().unwrap();
+    on_both(|store| {
+        let mut process = std::process::Command::new(kv_tests::process::program("kv-cli"))
+            .args(store.place())
+            .arg("--monitor")
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("OK"));
+        store.client().ask(&["SET", "k", "v"]);
+        assert!(lines.next().unwrap().ends_with("\"SET\" \"k\" \"v\""));
+        process.kill().unwrap();
+        process.wait().unwrap();
+    });
 }
 
 #[test]

@@ -213,18 +213,24 @@ fn a_server_that_comes_back_is_found_again() {
 
 #[test]
 fn messages_stream_until_ctrl_c() {
+    let server = server();
+    stream(&server, &prompt(&server), server.client());
     let Some(redis) = Redis::start() else { return };
-    let place = format!("{}>", redis.socket().display());
-    let terminal = cli(&redis, &[]);
-    terminal.wait("the prompt", |text| text.replace('\n', "").contains(&place));
+    stream(&redis, &format!("{}>", redis.socket().display()), redis.client());
+}
+
+/// `place` is the prompt.
+fn stream(server: &dyn Reached, place: &str, mut client: Client) {
+    let terminal = cli(server, &[]);
+    terminal.wait("the prompt", |text| text.replace('\n', "").contains(place));
     terminal.line("monitor");
     terminal.wait_for("OK");
-    redis.client().ask(&["SET", "seen", "v"]);
+    client.ask(&["SET", "seen", "v"]);
     terminal.wait_for("\"SET\" \"seen\" \"v\"");
     terminal.keys(CTRL_C);
     terminal.line("subscribe news");
     terminal.wait_for("3) (integer) 1");
-    redis.client().ask(&["PUBLISH", "news", "hello"]);
+    client.ask(&["PUBLISH", "news", "hello"]);
     terminal.wait_for("\"hello\"");
     terminal.keys(CTRL_C);
     terminal.line("ping");
