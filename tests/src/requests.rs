@@ -8,9 +8,11 @@
 //! nothing expires while a case runs.
 
 mod compare;
+mod scripts;
 mod words;
 
 pub use compare::{KNOWN, Known, agree};
+pub use scripts::Script;
 pub use words::look_by_type;
 
 use kv_core::command::{Argument, Flags, Group, Handler, Row, RowId, arguments_of, table};
@@ -18,8 +20,9 @@ use kv_core::resp::line;
 use kv_core::structs::random::Random;
 use words::{BEGIN, Sentence, damage, is_key, look, words_with_key};
 
-/// Requests of a case, those included that ask what the others did.
+/// Requests of a case, those included that ask what the others did; fewer where they are scripts.
 const REQUESTS: usize = 300;
+const WITH_SCRIPTS: usize = 80;
 /// Databases that a case uses.
 pub const DATABASES: usize = 2;
 
@@ -37,10 +40,14 @@ pub enum Step {
     /// A request whose effect on a key is left to chance: its second word is another key, which is a copy of the one
     /// given, and is removed behind it.
     Chance(Vec<Vec<u8>>, Vec<u8>),
+    Script(Box<Script>),
 }
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Step::Script(script) = self {
+            return script.fmt(f);
+        }
         for (index, words) in self.requests().iter().enumerate() {
             let words: Vec<String> = words.iter().map(|word| line::quote(word)).collect();
             write!(f, "{}{}", if index > 0 { "; " } else { "" }, words.join(" "))?;
@@ -55,6 +62,7 @@ impl Step {
         match self {
             Step::Select(db) => vec![vec![b"SELECT".to_vec(), db.to_string().into_bytes()]],
             Step::Request(words) => vec![words.clone()],
+            Step::Script(script) => script.requests(),
             Step::Chance(words, key) => {
                 let copy = words_with_key("COPY KEY", key).into_iter().chain([words[1].clone(), b"REPLACE".to_vec()]);
                 vec![copy.collect(), words.clone(), words_with_key("DEL KEY", &words[1])]
@@ -125,6 +133,8 @@ pub struct Grammar {
     begin: Vec<Vec<Vec<u8>>>,
     /// Requests about the session, for a server that has some.
     session: &'static [&'static str],
+    /// Most requests are scripts.
+    scripts: bool,
 }
 
 /// They answer the same to every client, and leave nothing behind that other requests would show.
@@ -207,7 +217,12 @@ impl Grammar {
             (!rows.is_empty()).then_some((weight, rows))
         };
         let begin = BEGIN.iter().map(|line| line.split(' ').map(|word| word.into()).collect::<Vec<Vec<u8>>>());
-        Grammar { families: WEIGHTS.iter().filter_map(family).collect(), begin: begin.collect(), session: &[] }
+        Grammar {
+            families: WEIGHTS.iter().filter_map(family).collect(),
+            begin: begin.collect(),
+            session: &[],
+            scripts: false,
+        }
     }
 
     /// Those, and some about the session.
@@ -225,7 +240,7 @@ impl Grammar {
     pub fn case(&self, seed: u64) -> Vec<Step> {
         let random = &mut Random::new(seed);
         let mut steps: Vec<Step> = self.begin.iter().cloned().map(Step::Request).collect();
-        while steps.len() < REQUESTS {
+        while steps.len() < if self.scripts { WITH_SCRIPTS } else { REQUESTS } {
             if random.one_in(40) {
                 steps.push(Step::Select(random.index(DATABASES)));
             } else if random.one_in(5) {
@@ -272,12 +287,21 @@ impl Grammar {
             b"zrank" | b"zrevrank" => words.len() > 3,
             name => name == b"pfcount",
         };
-        let line = steps.split_off(begin);
+        let mut line = steps.split_off(begin);
+        for step in &mut line {
+            // It is made known before: what is the server's is done behind what is the store's.
+            if let Step::Script(script) = step {
+                steps.extend(script.take_load().map(Step::Request));
+            }
+        }
         steps.extend(line.into_iter().filter(|step| !matches!(step, Step::Request(words) if differs(words))));
     }
 
     /// A request, and some that ask what it has done.
     fn request(&self, random: &mut Random, steps: &mut Vec<Step>) {
+        if self.scripts && !random.one_in(3) {
+            return steps.push(Step::Script(Box::new(self.script(random))));
+        }
         let (row, arguments) = self.choose(random);
         // Seldom, or nothing else would be compared on more than an empty store.
         if row.full_name.starts_with("flush") && !random.one_in(30) {
@@ -286,6 +310,9 @@ impl Grammar {
         let mut words = Sentence::say(row, arguments, random);
         if random.one_in(8) {
             damage(&mut words, row, random);
+        }
+        if self.scripts {
+            scripts::with_one_text(&mut words, row.spec.group);
         }
         // What was put in front of the name is no longer that command.
         let keys: Vec<Vec<u8>> = words.iter().filter(|word| is_key(word)).cloned().collect();

@@ -1,7 +1,9 @@
 //! The same random requests to kv-server and to a real redis-server, over the wire: pipelines of all lengths, both
 //! protocols, one shard and several. The replies must be the same, or be a difference that is meant.
 //!
-//! `KV_DIFF_COMMANDS=1000000` for more requests than in the normal run, `KV_TESTS_SEED=77` for others.
+//! Then random scripts: what they answer, and what is left in the end.
+//!
+//! `KV_DIFF_COMMANDS=1000000` and `KV_DIFF_SCRIPTS=1000000` for more requests than in the normal run, `KV_TESTS_SEED=77` for others.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,6 +21,8 @@ use kv_tests::requests::{DATABASES, Grammar, KNOWN, Step, agree, look_by_type, s
 
 /// Requests in all, over both protocols and both numbers of shards.
 const COMMANDS: u64 = 400_000;
+/// The same where two of three are scripts.
+const SCRIPTS: u64 = 20_000;
 /// Cases with a difference that each of them tells.
 const FOUND_MAX: usize = 4;
 /// The longest pipeline.
@@ -72,7 +76,12 @@ fn keys(client: &mut Client, db: usize) -> BTreeSet<Vec<u8>> {
 fn first_difference(requests: &[Words], seed: u64, ours: &mut Client, theirs: &mut Client) -> Option<String> {
     let (our_replies, their_replies) = (replies(ours, requests, seed), replies(theirs, requests, seed));
     let differ = |words: &Words, our: &Value, their: &Value| {
-        let text = || format!("{}: we say {}, Redis says {}", Step::Request(words.clone()), show(our), show(their));
+        // What a script does is told below.
+        let said = |words: &Words| match words[0].starts_with(b"EVAL") {
+            true => String::from_utf8_lossy(&words[0]).into_owned(),
+            false => Step::Request(words.clone()).to_string(),
+        };
+        let text = || format!("{}: we say {}, Redis says {}", said(words), show(our), show(their));
         (!agree(words, our, their)).then(text)
     };
     let mut queued: Vec<&Words> = Vec::new();
@@ -115,6 +124,17 @@ fn questions(keys: &BTreeSet<Vec<u8>>, client: &mut Client) -> Vec<Words> {
     questions
 }
 
+/// Says which seed it was if something panics.
+struct Says(u64);
+
+impl Drop for Says {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
+}
+
 /// Runs the steps on empty servers; tells where they differ first.
 fn difference(steps: &[Step], seed: u64, ours: &mut Client, theirs: &mut Client) -> Option<String> {
     for client in [&mut *ours, &mut *theirs] {
@@ -122,6 +142,7 @@ fn difference(steps: &[Step], seed: u64, ours: &mut Client, theirs: &mut Client)
         client.ask(&["DISCARD"]);
         client.ask(&["UNWATCH"]);
         client.ask(&["FLUSHALL"]);
+        client.ask(&["SCRIPT", "FLUSH"]);
         client.ask(&["SELECT", "0"]);
         client.ask(&["CLIENT", "SETNAME", ""]);
     }
@@ -171,22 +192,38 @@ const LOW: Limits = &[
     "4",
 ];
 
-fn compare(shards: &str, proto: &str, limits: Limits, first: u64) {
+/// Steps that differ, with as few statements in their scripts as are needed for it.
+fn with_shorter_scripts(mut steps: Vec<Step>, mut fails: impl FnMut(&[Step]) -> bool) -> Vec<Step> {
+    for at in 0..steps.len() {
+        let Step::Script(script) = &steps[at] else { continue };
+        let statements = shortest(script.statements.clone(), |statements| {
+            let mut fewer = steps.clone();
+            fewer[at] = Step::Script(Box::new(script.with(statements)));
+            fails(&fewer)
+        });
+        steps[at] = Step::Script(Box::new(script.with(&statements)));
+    }
+    steps
+}
+
+fn compare(grammar: &Grammar, commands: u64, shards: &str, proto: &str, limits: Limits, first: u64) {
     let Some(redis) = Redis::start_with(limits) else { return };
     let server = Server::start(&[&["--shards", shards], limits].concat());
     let (mut ours, mut theirs) = (server.client(), redis.client());
     for client in [&mut ours, &mut theirs] {
         assert!(!client.ask(&["HELLO", proto]).is_error());
     }
-    let grammar = Grammar::of_server();
-    let mut left = setting("KV_DIFF_COMMANDS", COMMANDS) / 4;
+    let mut left = commands;
     let mut seed = setting("KV_TESTS_SEED", 1).wrapping_mul(1 << 32) + first;
     let mut found = Vec::new();
     while left > 0 && found.len() < FOUND_MAX {
+        let _says = Says(seed);
         let steps = grammar.case(seed);
         left = left.saturating_sub(steps.len() as u64);
         if let Some(difference_there) = difference(&steps, seed, &mut ours, &mut theirs) {
-            let steps = shortest(steps, |steps| difference(steps, seed, &mut ours, &mut theirs).is_some());
+            let mut fails = |steps: &[Step]| difference(steps, seed, &mut ours, &mut theirs).is_some();
+            let steps = shortest(steps, &mut fails);
+            let steps = with_shorter_scripts(steps, fails);
             let shown = difference(&steps, seed, &mut ours, &mut theirs).unwrap_or(difference_there);
             let lines: Vec<String> = steps.iter().map(Step::to_string).collect();
             found.push(format!("seed {seed}, RESP{proto}, {shards} shards, {limits:?}: {shown}\n{}", lines.join("\n")));
@@ -196,24 +233,42 @@ fn compare(shards: &str, proto: &str, limits: Limits, first: u64) {
     assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
+fn compare_requests(shards: &str, proto: &str, limits: Limits, first: u64) {
+    compare(&Grammar::of_server(), setting("KV_DIFF_COMMANDS", COMMANDS) / 4, shards, proto, limits, first);
+}
+
 #[test]
 fn random_requests_are_answered_as_by_redis_in_resp2_with_one_shard() {
-    compare("1", "2", DEFAULT, 0);
+    compare_requests("1", "2", DEFAULT, 0);
 }
 
 #[test]
 fn random_requests_are_answered_as_by_redis_in_resp3_with_one_shard() {
-    compare("1", "3", LOW, 1 << 20);
+    compare_requests("1", "3", LOW, 1 << 20);
 }
 
 #[test]
 fn random_requests_are_answered_as_by_redis_in_resp2_with_four_shards() {
-    compare("4", "2", LOW, 2 << 20);
+    compare_requests("4", "2", LOW, 2 << 20);
 }
 
 #[test]
 fn random_requests_are_answered_as_by_redis_in_resp3_with_four_shards() {
-    compare("4", "3", DEFAULT, 3 << 20);
+    compare_requests("4", "3", DEFAULT, 3 << 20);
+}
+
+fn compare_scripts(shards: &str, proto: &str, limits: Limits, first: u64) {
+    compare(&Grammar::of_scripts(), setting("KV_DIFF_SCRIPTS", SCRIPTS) / 2, shards, proto, limits, first);
+}
+
+#[test]
+fn random_scripts_do_and_answer_what_they_do_with_redis_with_one_shard() {
+    compare_scripts("1", "2", DEFAULT, 4 << 20);
+}
+
+#[test]
+fn random_scripts_do_and_answer_what_they_do_with_redis_with_four_shards() {
+    compare_scripts("4", "3", LOW, 5 << 20);
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn acts(grammar: &Grammar, seed: u64) -> Vec<Act> {
         acts.push(match step {
             Step::Select(db) => Act::Select(db),
             Step::Request(words) => Act::Request(likely(words, random)),
+            Step::Script(_) => unreachable!("of the store alone"),
             Step::Chance(mut words, key) => {
                 words[1] = key;
                 Act::Request(words)

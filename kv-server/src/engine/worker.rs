@@ -44,7 +44,7 @@ pub(super) use execute::{Env, run_gathered};
 pub use left_over::LeftOver;
 pub use wait::Blocked;
 use wait::Served;
-pub(super) use wait::{Service, may_wait};
+pub(super) use wait::{Service, may_wait, waits_by_option};
 
 /// A connection's place at its worker. Given anew only when nothing refers to the old owner any more.
 pub type ConnId = u32;

@@ -1,6 +1,6 @@
 //! What is called `redis.`: commands, replies, the log, and what is left of debugging and of control over replication.
 
-use super::args::{Raised, number_of};
+use super::args::{Raised, number_or_text, to_i64};
 use super::{Commands, LogLevel, Shared, Stop, library, reply};
 use crate::engine::host::REDIS_VERSION;
 use kv_core::resp::{Arg, Proto, number};
@@ -75,13 +75,13 @@ pub(super) fn table<C: Commands>(lua: &Lua, slot: &Shared<C>) -> mlua::Result<Ta
     table.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
 
     let shared = slot.clone();
-    let setresp = move |_: &Lua, args: MultiValue| {
+    let setresp = move |lua: &Lua, args: MultiValue| {
         if args.len() != 1 {
             return raise("ERR redis.setresp() requires one argument.");
         }
-        shared.borrow_mut().proto = match args.front().and_then(number_of) {
-            Some(2.0) => Proto::Resp2,
-            Some(3.0) => Proto::Resp3,
+        shared.borrow_mut().proto = match number_or_text(lua, args.front())?.map(to_i64) {
+            Some(2) => Proto::Resp2,
+            Some(3) => Proto::Resp3,
             _ => return raise("ERR RESP version must be 2 or 3."),
         };
         Ok(())
@@ -94,12 +94,13 @@ pub(super) fn table<C: Commands>(lua: &Lua, slot: &Shared<C>) -> mlua::Result<Ta
     }
 
     // Everything that is written is logged, whatever is set: a log that left something out could not be replayed.
-    let set_repl = |_: &Lua, args: MultiValue| {
+    let set_repl = |lua: &Lua, args: MultiValue| {
         if args.len() != 1 {
             return raise("ERR redis.set_repl() requires two arguments.");
         }
-        match args.front().and_then(number_of) {
-            Some(bits) if (0.0..4.0).contains(&bits.trunc()) => Ok(()),
+        // What is no number counts as 0.
+        match number_or_text(lua, args.front())?.map_or(0, to_i64) {
+            0..4 => Ok(()),
             _ => raise("ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."),
         }
     };
@@ -177,10 +178,10 @@ fn log<C: Commands>(lua: &Lua, slot: &Shared<C>, args: &MultiValue) -> mlua::Res
     if args.len() < 2 {
         return raise("ERR redis.log() requires two arguments or more.");
     }
-    let Some(level) = args.front().and_then(number_of) else {
+    let Some(level) = number_or_text(lua, args.front())?.map(to_i64) else {
         return raise("ERR First argument must be a number (log level).");
     };
-    let Some((_, level)) = LEVELS.iter().find(|(_, known)| f64::from(*known as u8) == level.trunc()) else {
+    let Some((_, level)) = LEVELS.iter().find(|(_, known)| *known as i64 == level) else {
         return raise("ERR Invalid debug level.");
     };
     let mut words = Vec::new();

@@ -185,13 +185,7 @@ impl<'a> Call<'a> {
 
     /// A number, or a string that is one.
     pub fn number(&self, at: usize) -> mlua::Result<f64> {
-        let number = match self.get(at) {
-            Some(Value::Integer(n)) => Some(*n as f64),
-            Some(Value::Number(n)) => Some(*n),
-            Some(value @ Value::String(_)) => self.lua.coerce_number(value.clone())?,
-            _ => None,
-        };
-        match number {
+        match number_or_text(self.lua, self.get(at))? {
             Some(number) => Ok(number),
             None => self.unexpected(at, "number"),
         }
@@ -234,6 +228,14 @@ pub(super) fn number_of(value: &Value) -> Option<f64> {
         Value::Integer(n) => Some(*n as f64),
         Value::Number(n) => Some(*n),
         _ => None,
+    }
+}
+
+/// The same, strings that read as numbers included.
+pub(super) fn number_or_text(lua: &Lua, value: Option<&Value>) -> mlua::Result<Option<f64>> {
+    match value {
+        Some(text @ Value::String(_)) => lua.coerce_number(text.clone()),
+        value => Ok(value.and_then(number_of)),
     }
 }
 

@@ -245,12 +245,17 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// The length of a table that is an array.
+    /// The length of a table that is an array. It is an int of C's: a larger key has it begin anew with the least, as in Redis.
     fn array_len(&self, table: &Table) -> mlua::Result<Option<i64>> {
         let (mut most, mut count) = (0, 0);
         for pair in table.pairs::<Value, Value>() {
-            match pair?.0 {
-                Value::Integer(key) if key > 0 => (most, count) = (most.max(key), count + 1),
+            match super::args::number_of(&pair?.0) {
+                Some(key) if key >= 1.0 && key.floor() == key => {
+                    if key > most as f64 {
+                        most = i64::from(i32::try_from(super::args::to_i64(key)).unwrap_or(i32::MIN));
+                    }
+                    count += 1;
+                }
                 _ => return Ok(None),
             }
         }

@@ -3,8 +3,8 @@
 //! A whole number takes the shortest form, another one a float where that says the same, else a double. A table with the keys 1 to
 //! n and no others is an array. What lies deeper than [`NESTING_MAX`] tables, and what MessagePack has no form for, becomes nil.
 
-use super::args::{Call, number_of};
-use mlua::{Lua, MultiValue, String as LuaString, Table, Value};
+use super::args::{Call, Raised, number_of};
+use mlua::{Error, Lua, MultiValue, String as LuaString, Table, Value};
 
 const NESTING_MAX: usize = 16;
 /// How deep what is read may be; Lua's own stack ends there somewhere.
@@ -182,7 +182,8 @@ fn read(call: &Call<'_>, limit: Option<i64>, offset: i64) -> mlua::Result<MultiV
             Err(Wrong::Short) => return call.fail("Missing bytes in input."),
             Err(Wrong::Format) => return call.fail("Bad data format in input."),
             Err(Wrong::Deep) => return call.fail("stack overflow (in function mp_decode_to_lua_array)"),
-            Err(Wrong::Index) => return call.fail("table index is nil"),
+            // Raised by Lua itself, on behalf of a function that is not Lua's: without a place.
+            Err(Wrong::Index) => return Err(Error::external(Raised::text("table index is nil"))),
             Err(Wrong::Lua(error)) => return Err(error),
         }
     }

@@ -106,13 +106,18 @@ impl<'a> Layout<'a> {
 
 pub(super) fn table(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    table.raw_set("pack", lua.create_function(|lua, args| pack(&Call::new(lua, args)))?)?;
+    table.raw_set("pack", lua.create_function(pack)?)?;
     table.raw_set("unpack", lua.create_function(|lua, args| unpack(&Call::new(lua, args)))?)?;
     table.raw_set("size", lua.create_function(|lua, args| size(&Call::new(lua, args)))?)?;
     Ok(table)
 }
 
-fn pack(call: &Call<'_>) -> mlua::Result<LuaString> {
+fn pack(lua: &Lua, mut args: MultiValue) -> mlua::Result<LuaString> {
+    // Behind the values stands a nil of the library's own: the first that is missing is said to be nil.
+    if !args.is_empty() {
+        args.push_back(Value::Nil);
+    }
+    let call = &Call::new(lua, args);
     let format = call.string(0)?.as_bytes().to_vec();
     let mut layout = Layout::new(call, &format);
     let mut out = Vec::new();
@@ -149,11 +154,11 @@ fn pack(call: &Call<'_>) -> mlua::Result<LuaString> {
             }
             _ => {
                 let number = call.number(value)?;
-                // Above the signed range, the unsigned one.
-                let mut bits = if number < 9_223_372_036_854_775_808.0 {
-                    super::args::to_i64(number) as u64
-                } else {
-                    number as u64
+                // Above the signed range, the unsigned one; what is beyond that becomes 0, as processors convert it.
+                let mut bits = match number {
+                    9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0 => number as u64,
+                    18_446_744_073_709_551_616.0.. => 0,
+                    _ => super::args::to_i64(number) as u64,
                 };
                 let start = out.len();
                 for _ in 0..size {

@@ -9,7 +9,7 @@ local natives = ...
 local error, type, tonumber, tostring, select = error, type, tonumber, tostring, select
 local next, pairs, rawget, rawset, unpack = next, pairs, rawget, rawset, unpack
 local getmetatable, setmetatable = getmetatable, setmetatable
-local pcall, xpcall, resume = pcall, xpcall, coroutine.resume
+local pcall, xpcall, resume, create = pcall, xpcall, coroutine.resume, coroutine.create
 local insert, concat, collectgarbage = table.insert, table.concat, collectgarbage
 local plain, locate, called_name = natives.plain, natives.locate, natives.called_name
 
@@ -152,6 +152,20 @@ local function resume_thread(...)
   return settle_thread(resume(...))
 end
 
+local function give_or_raise(ok, ...)
+  if ok then return ... end
+  local failure = ...
+  if type(failure) == "userdata" then failure = plain(failure) end
+  -- A text gets the place of the call in front: behind this function and the one that has given its place to it.
+  error(failure, 3)
+end
+
+local function wrap_thread(...)
+  local ok, thread = pcall(create, ...)
+  if not ok then error("bad argument #1 to '" .. called_name(1) .. "' (Lua function expected)", 2) end
+  return function(...) return give_or_raise(resume(thread, ...)) end
+end
+
 -- ---- functions that could reach further than a script may ----
 
 -- The most values that Lua's stack takes at once. Lua's own check of it can be passed by by numbers that overflow.
@@ -223,7 +237,7 @@ local function copy(t, changes)
   return result
 end
 
-globals.coroutine = readonly(copy(coroutine, {resume = resume_thread}))
+globals.coroutine = readonly(copy(coroutine, {resume = resume_thread, wrap = wrap_thread}))
 globals.table = readonly(copy(table, {insert = insert_into}))
 globals.string = readonly(string)
 globals.math = readonly(math)

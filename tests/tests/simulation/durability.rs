@@ -179,7 +179,7 @@ fn noise(grammar: &Grammar, random: &mut Random) -> Vec<Vec<Vec<u8>>> {
             words[1] = key;
             Some(words)
         }
-        Step::Select(_) => None,
+        Step::Select(_) | Step::Script(_) => None,
     });
     let mut noise: Vec<_> = words.filter(|words| is_noise(words)).collect();
     for _ in 0..random.index(6) {

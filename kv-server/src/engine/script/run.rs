@@ -10,7 +10,7 @@ use crate::engine::net::{Faults, Net};
 use crate::engine::pubsub::{Kind, Message};
 use crate::engine::stats::Figures;
 use crate::engine::transaction::{Place, ShardSet};
-use crate::engine::worker::{Env, may_wait};
+use crate::engine::worker::{Env, may_wait, waits_by_option};
 use crate::lua::{Callback, Commands, Compiled, Ended, Interpreter, Stop, sha1_hex};
 use kv_core::command::{
     Args, CommandError, Flags, Found, Handler, Known, Row, RowId, ScriptName, ScriptRow, Settings, Spread, Stores,
@@ -789,9 +789,10 @@ impl Commands for Box<Running> {
             return Ok(());
         }
         if let Handler::Store(_) = row.spec.handler {
-            if may_wait(row, data, words) {
+            // What would wait without a word for it, and is allowed, takes what is there or nothing.
+            if waits_by_option(row) && may_wait(row, data, words) {
                 self.meter.rejected(id);
-                let name = row.full_name.as_str();
+                let name = String::from_utf8_lossy(words[0].get(data));
                 self.refuse(&format!("ERR {name} command is not allowed with BLOCK option from scripts"), proto, out);
                 return Ok(());
             }

@@ -64,8 +64,16 @@ pub struct Service {
 
 /// Whether a request may have to wait: of the streams those with BLOCK, of the others all.
 pub(in crate::engine) fn may_wait(row: &Row, data: &[u8], words: &[Arg]) -> bool {
-    row.spec.flags.has(Flags::BLOCKING)
-        && (row.spec.group != Group::Stream || words[1..].iter().any(|w| w.get(data).eq_ignore_ascii_case(b"BLOCK")))
+    let has_option = || {
+        let mut options = words[1..].iter().map(|w| w.get(data)).take_while(|w| !w.eq_ignore_ascii_case(b"STREAMS"));
+        options.any(|w| w.eq_ignore_ascii_case(b"BLOCK"))
+    };
+    row.spec.flags.has(Flags::BLOCKING) && (!waits_by_option(row) || has_option())
+}
+
+/// Whether it waits only if an option says so.
+pub(in crate::engine) fn waits_by_option(row: &Row) -> bool {
+    row.spec.group == Group::Stream
 }
 
 fn kind_of(row: &Row) -> Kind {
