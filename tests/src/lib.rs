@@ -1,5 +1,6 @@
 //! Helpers shared by the tests.
 
+pub mod bank;
 pub mod browser;
 pub mod client;
 pub mod contents;

@@ -73,9 +73,10 @@ impl<'a> Reply<'a> {
         self.error_bytes(text.as_bytes());
     }
 
-    /// Like `error`, where what is quoted need not be UTF-8.
+    /// Like `error`, where what is quoted need not be UTF-8. Line ends at its end are left out.
     pub fn error_bytes(&mut self, text: &[u8]) {
-        self.quoted_line(b'-', text);
+        let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
+        self.quoted_line(b'-', &text[..end]);
     }
 
     fn quoted_line(&mut self, marker: u8, text: &[u8]) {

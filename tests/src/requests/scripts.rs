@@ -109,7 +109,6 @@ const CALLS: &[&str] = &[
     "SELECT 99",
     "PUBLISH channel text",
     "SPUBLISH channel text",
-    "DBSIZE",
     "TIME",
     "RANDOMKEY",
     "NOSUCH a b",

@@ -8,7 +8,8 @@
 //! - it is what the shards had at the marker of the epoch that the load tells, all keys of all types, to the letter;
 //! - it is what one order of the commands gives that were carried out up to some moment, so no part of a command is missing;
 //! - with `appendfsync always` it is what an order of *all* commands gives that were answered, whether they wrote or read: nothing
-//!   that anybody has seen is missing. The same after a stop that said that everything is kept.
+//!   that anybody has seen is missing. The same after a stop that said that everything is kept;
+//! - a bank, among whose accounts one more session transfers, has the sum that it had.
 //!
 //! The next life goes on from there, perhaps with another number of workers.
 
@@ -30,6 +31,7 @@ use kv_server::engine::durability::recover::{self, Alone, Progress, Recovered, W
 use kv_server::engine::durability::testing::{Broken, Crash, Fails, INPUT_OUTPUT, NO_SPACE, READ_ONLY, TestDisk};
 use kv_server::engine::durability::{End, Loaded, Marker, Observer, ToKeeper};
 use kv_server::engine::worker::settings;
+use kv_tests::bank::Bank;
 use kv_tests::requests::{Grammar, Step};
 use kv_tests::shown::{Shown, shown};
 use std::collections::{BTreeMap, VecDeque};
@@ -46,6 +48,8 @@ struct Wrong {
     unsynced: bool,
     /// A load that cuts each shard's part of the log by itself.
     cut_by_shard: bool,
+    /// It is to be noticed by the bank alone.
+    looks_at_bank: bool,
 }
 
 /// How often stories have come to what they are about.
@@ -448,6 +452,17 @@ fn values_of(names: &[String], all: &Shown) -> Values {
     names.iter().enumerate().map(value).collect()
 }
 
+/// Whether the accounts that are left have the sum of all, or, where FLUSHALL was before it, none.
+fn is_bank_whole(all: &Shown) -> Result<(), String> {
+    let balance = |account: &Vec<u8>| all.get(&(0, account.clone())).map(|(_, lines)| lines[1].clone());
+    let balances: Vec<Option<String>> = Bank::new().accounts().iter().map(balance).collect();
+    let number = |text: &String| text.trim_matches('"').parse::<i64>().expect("a number");
+    match balances.iter().flatten().map(number).sum() {
+        0 | Bank::SUM => Ok(()),
+        sum => Err(format!("the accounts have {sum} together: {balances:?}")),
+    }
+}
+
 struct Story {
     random: Random,
     wrong: Wrong,
@@ -547,7 +562,7 @@ impl Story {
 
     fn clients(&mut self, world: &mut World, grammar: &Grammar) -> Vec<Client> {
         let sessions = 2 + self.random.index(4);
-        let mut clients: Vec<Client> = (0..=sessions)
+        let mut clients: Vec<Client> = (0..sessions + 2)
             .map(|_| Client {
                 peer: world.connect(self.random.index(world.workers())),
                 decoder: ReplyDecoder::default(),
@@ -576,6 +591,10 @@ impl Story {
         }
         let noise = noise(grammar, &mut self.random);
         clients[sessions].script.extend(noise.into_iter().map(|words| vec![Ask::Any(words)]));
+        let bank = Bank::new();
+        let transfers = (0..self.random.index(20)).map(|_| bank.transfer(&mut self.random));
+        let deeds = std::iter::once(vec![bank.open()]).chain(transfers);
+        clients[sessions + 1].script.extend(deeds.map(|requests| requests.into_iter().map(Ask::Any).collect()));
         clients
     }
 
@@ -584,6 +603,7 @@ impl Story {
         let config = self.config();
         let workers = 1 + self.random.index(4);
         let (manifest, recovered, all) = self.loaded(&config, workers)?;
+        is_bank_whole(&all)?;
         let before = values_of(&self.names, &all);
         let first = recovered.epoch;
         // Later epochs will be other ones; and this one is what the next load may find as well.
@@ -678,6 +698,10 @@ impl Story {
         }
         let last = self.epochs.keys().next_back().copied();
         let (_, recovered, all) = self.loaded(&config, 1 + self.random.clone().index(4))?;
+        is_bank_whole(&all)?;
+        if self.wrong.looks_at_bank {
+            return Ok(());
+        }
         let after = values_of(&self.names, &all);
         history.operations.retain(|operation| operation.begin < u64::MAX);
         if lived == Ending::Kept && last != Some(recovered.epoch) {
@@ -801,6 +825,16 @@ fn cutting_the_log_of_each_shard_by_itself_is_noticed() {
 fn what_is_done_for_those_who_wait_and_not_logged_is_noticed() {
     let engine = Faults { serves_unlogged: true, ..Faults::default() };
     is_noticed("serves without the log", Wrong { engine, ..Wrong::default() });
+}
+
+#[test]
+fn a_bank_notices_half_of_a_transfer_after_a_crash() {
+    let bank = Wrong { looks_at_bank: true, ..Wrong::default() };
+    is_noticed("cut by shard", Wrong { cut_by_shard: true, ..bank });
+    let engine = Faults { transaction_in_pieces: true, ..Faults::default() };
+    is_noticed("transactions in pieces", Wrong { engine, ..bank });
+    let engine = Faults { script_not_taken_back: true, ..Faults::default() };
+    is_noticed("scripts that count twice", Wrong { engine, ..bank });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! - [`history`]: what sessions asked and were answered, and the search for one order of it that explains every answer.
 //! - [`small`]: few commands under hostile schedules, each history checked by the search.
 //! - [`crowd`]: many sessions that come and go, checked by what must hold in any order.
+//! - [`bank`]: transfers and looks of all kinds: the sum never changes.
 //! - [`messages`]: publish and subscribe: who gets what, how often, in which order.
 //! - [`monitor`]: what monitors are shown is an order that explains every answer.
 //! - [`copies`]: client tracking: no copy that a client keeps stays wrong.
@@ -14,6 +15,7 @@
 //! `KV_SIM_SEEDS` sets how many seeds are tried, `KV_SIM_FIRST` the first of them; `KV_SIM_CROWDS` likewise how many crowds,
 //! `KV_SIM_CRASHES` how many stories of crashes.
 
+mod bank;
 mod command;
 mod copies;
 mod crowd;
