@@ -1,6 +1,6 @@
-//! Requests that wait, of several clients, to kv-server and to a real redis-server: the same ones must wait, be served, be told
-//! errors, with the same answers in the same order. After each step both servers come to rest: as many wait with the one as with
-//! the other.
+//! Requests that wait, of several clients, in transactions and scripts as well, to kv-server and to a real redis-server: the same
+//! ones must wait, be served, be told errors, with the same answers in the same order. After each step both servers come to rest:
+//! as many wait with the one as with the other.
 //!
 //! Then a crowd: every element of a queue goes to one of many who wait, whoever comes and goes.
 //!
@@ -82,13 +82,18 @@ impl Cases {
             2..=4 => {
                 let mut lines = vec!["MULTI".to_string()];
                 for _ in 0..1 + self.random.index(5) {
-                    let line = if self.random.one_in(6) { self.waiting() } else { self.plain() };
+                    let line = match self.random.index(12) {
+                        0 | 1 => self.waiting(),
+                        2 => self.script(),
+                        _ => self.plain(),
+                    };
                     lines.push(line);
                 }
                 lines.push("EXEC".into());
                 Step::Ask(session, lines)
             }
-            5..=12 => Step::Ask(session, vec![self.plain()]),
+            5..=10 => Step::Ask(session, vec![self.plain()]),
+            11 | 12 => Step::Ask(session, vec![self.script()]),
             _ => Step::Ask(session, vec![self.waiting()]),
         }
     }
@@ -118,6 +123,16 @@ impl Cases {
                 vec![">"; streams.len()].join(" ")
             ),
         }
+    }
+
+    /// Several in a script, which declares their keys or does not. It has no blanks, since these end a word.
+    fn script(&mut self) -> String {
+        let calls: Vec<String> = (0..1 + self.random.index(4))
+            .map(|_| if self.random.one_in(5) { self.waiting() } else { self.plain() })
+            .map(|line| format!("redis.pcall('{}')", line.replace(' ', "','")))
+            .collect();
+        let keys = ["0", "2 {a}1 {a}2", "1 l", "7 {a}1 {a}2 l z {a}z s {a}s"][self.random.index(4)];
+        format!("EVAL return{{{}}} {keys}", calls.join(","))
     }
 
     fn plain(&mut self) -> String {

@@ -100,6 +100,20 @@ impl History {
         }
     }
 
+    /// Whether a transaction, one behind a watch, a script and a request that has waited and got something are all in it.
+    pub fn mixes_all(&self) -> bool {
+        let ended = || self.operations.iter().filter(|o| o.is_answered());
+        let is_transaction = |o: &&Operation| matches!(o.command, Command::Transaction(_));
+        let watches = ended().filter(|o| matches!(o.command, Command::Watch(_)));
+        // The last one looks at all keys.
+        ended().filter(is_transaction).count() > 2
+            && watches
+                .clone()
+                .any(|w| ended().filter(is_transaction).any(|o| o.session == w.session && o.begin > w.begin))
+            && ended().any(|o| matches!(o.command, Command::Script { .. }))
+            && ended().any(|o| o.waited < u64::MAX && o.reply != Value::NilArray)
+    }
+
     /// Whether there is such an order. Operations of one session stand in the session's order in the list.
     pub fn is_explained(&self) -> bool {
         assert!(self.operations.len() <= 32, "the search is for small histories");
