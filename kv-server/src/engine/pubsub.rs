@@ -19,11 +19,11 @@
 //! messages and writes alike (`engine/mod.rs`). If only the publisher's own worker has subscribers, it is delivered on the spot. Each
 //! worker answers how many have got it: the sum is exact. A worker that was interested a moment ago answers 0.
 //!
-//! **What a script publishes** goes out with the turn of the worker that runs it, once the script is over and is not to be run anew.
-//! What would let others see what the script has done, replies and shards, leaves that worker behind it (`worker::notices`). So
-//! who sees what a script has written and publishes then is later. (In a transaction that publishes by itself, too, it is sent where that
-//! is: by the worker of the connection.) The script itself is told how many would get it at that moment
-//! ([`Audience`]).
+//! **What a script publishes, or a transaction,** goes out with the turn of the worker that runs it, once it is over and is not to be run
+//! anew. What would let others see what it has done, replies and shards, leaves that worker behind it (`worker::notices`). So
+//! who sees what it has written and publishes then is later, and messages of transactions over the same shards come in the order in which
+//! these ran. It is told how many would get the message at that moment ([`Audience`]). (A transaction that has no keys, or subscribes to
+//! something itself, publishes at the worker of its connection, as a PUBLISH by itself does.)
 //!
 //! **Delivery.** A message is encoded once for each protocol; small ones are copied into the outputs, large ones shared by them. It
 //! takes its place in the line of replies (`Connection::answer`), so that it never comes before a reply that it follows.
@@ -160,7 +160,7 @@ impl Audience {
     }
 }
 
-/// A message of a script.
+/// A message of a script or a transaction.
 pub struct Message {
     /// PUBLISH or SPUBLISH.
     pub row: RowId,

@@ -86,6 +86,8 @@ pub enum Place {
     Host,
     /// At each worker; the answers are joined.
     HostEach(Join),
+    /// On the shards of the other commands, which publish it with what these tell of.
+    Message,
     /// At the workers that have subscribers of a channel.
     Channel,
 }
@@ -117,9 +119,13 @@ pub struct Unit {
     pub has_host: bool,
     /// One of them is a script.
     pub has_script: bool,
+    /// One of them publishes, at the worker of the connection ...
+    pub has_channel: bool,
+    /// ... or where the unit runs.
+    publishes: bool,
     /// For monitors, if it is known only when it runs what of it does.
     pub lines: Option<UnitLines>,
-    /// What its scripts have published, each by its place, if something of it has to stand between messages of the unit itself.
+    /// What its scripts have published, each by its place, if it has to stand between what is published at the worker of the connection.
     pub said: Vec<(usize, Message)>,
     /// EXEC itself is not answered (CLIENT REPLY).
     pub mute: bool,
@@ -143,6 +149,22 @@ impl Unit {
         self.places.push(place);
         self.flags = self.flags.and(flags);
         self.has_host |= place.is_host();
+        self.has_channel |= place == Place::Channel;
+    }
+
+    /// Lets it publish what it has to where it runs, so that messages leave in the order of transactions: unless there is no such place,
+    /// or it changes itself what its client has subscribed to, which is done at the worker of the connection.
+    pub fn choose_where_to_publish(&mut self) {
+        if self.has_channel && !self.shards.is_empty() && !self.flags.has(Flags::PUSHES) {
+            (self.has_channel, self.publishes) = (false, true);
+            self.places.iter_mut().filter(|place| **place == Place::Channel).for_each(|place| *place = Place::Message);
+            self.has_host = self.places.iter().any(|place| place.is_host());
+        }
+    }
+
+    /// Whether it may publish something where it runs.
+    pub fn may_publish(&self) -> bool {
+        self.has_script || self.publishes
     }
 
     pub fn flags(&self) -> Flags {
@@ -170,7 +192,7 @@ impl Unit {
         self.said.clear();
         self.lines = None;
         (self.aborted, self.watched, self.touched, self.mute) = (false, false, false, false);
-        (self.has_host, self.has_script) = (false, false);
+        (self.has_host, self.has_script, self.has_channel, self.publishes) = (false, false, false, false);
         keep
     }
 }

@@ -181,7 +181,7 @@ pub struct Worker {
     is_rehearsing: bool,
     /// The epoch of what messages in the batch at hand may tell of.
     tells: u64,
-    /// What scripts have published, and nobody was told yet.
+    /// What scripts and transactions have published, and nobody was told yet.
     said: RefCell<Vec<Message>>,
     /// The workers that the message at hand goes to.
     targets: Vec<u16>,

@@ -3,8 +3,8 @@
 //!
 //! Publishers write a number to a key of their own and publish it then, in one pipeline. A message that tells of a number which a
 //! reader does not find is caught, and so is one that a subscriber has missed: in the pipeline of its SUBSCRIBE it reads the numbers,
-//! and all later ones have to come. Scripts do the same with a number that all of them share: what they publish has to come in the
-//! order in which they have run.
+//! and all later ones have to come. Scripts do the same with a number that all of them share, and transactions with another: what they
+//! publish has to come in the order in which they have run.
 
 use crate::number;
 use crate::outbox::Outbox;
@@ -31,7 +31,7 @@ const STEPS_MAX: u64 = 200_000;
 /// Seeds of a normal run.
 const SEEDS: u64 = 1500;
 
-/// The publisher, behind the last one scripts, and its number.
+/// The publisher, behind the last one scripts and transactions, and its number.
 type Message = (usize, i64);
 
 struct Published {
@@ -56,6 +56,8 @@ struct Span {
 enum Asked {
     Publish(usize),
     Script(usize),
+    /// The end of a transaction.
+    Exec(usize),
     Write,
     /// A read behind the SUBSCRIBE of this span.
     Look(usize, usize),
@@ -140,20 +142,32 @@ impl Run {
             for _ in 0..1 + self.random.index(3) {
                 self.left = self.left.saturating_sub(1);
                 let channel = self.random.index(CHANNELS.len());
-                if self.random.one_in(3) {
-                    self.script(client, channel);
-                    continue;
+                match self.random.index(6) {
+                    0 | 1 => self.script(client, channel),
+                    2 => self.transaction(client, channel),
+                    _ => self.write(client, channel),
                 }
-                self.numbers[client] += 1;
-                let number = self.numbers[client];
-                self.ask(client, &["SET", &format!("n{client}"), &number.to_string()], Some(Asked::Write));
-                let text = format!("{client}:{number}");
-                self.ask(client, &["PUBLISH", CHANNELS[channel], &text], Some(Asked::Publish(self.published.len())));
-                let message = (client, number);
-                self.published.push(Published { message, channel, begin: self.clock, count: 0, end: u64::MAX });
             }
             return;
         }
+        self.subscribe_or_not(client);
+    }
+
+    /// A write to a key of one's own, and the message that tells of it.
+    fn write(&mut self, client: usize, channel: usize) {
+        self.numbers[client] += 1;
+        let number = self.numbers[client];
+        self.ask(client, &["SET", &format!("n{client}"), &number.to_string()], Some(Asked::Write));
+        let text = format!("{client}:{number}");
+        self.ask(client, &["PUBLISH", CHANNELS[channel], &text], Some(Asked::Publish(self.published.len())));
+        self.publishes((client, number), channel);
+    }
+
+    fn publishes(&mut self, message: Message, channel: usize) {
+        self.published.push(Published { message, channel, begin: self.clock, count: 0, end: u64::MAX });
+    }
+
+    fn subscribe_or_not(&mut self, client: usize) {
         let topic = self.random.index(TOPICS.len());
         let (kind, name, _) = TOPICS[topic];
         if let Some(span) = self.clients[client].open[topic].take() {
@@ -162,12 +176,12 @@ impl Run {
             return self.ask(client, &[kind, name], None);
         }
         let span = self.clients[client].spans.len();
-        let seen = vec![0; self.publishers + 1];
+        let seen = vec![0; self.publishers + 2];
         self.clients[client].spans.push(Span { topic, begin: u64::MAX, end: u64::MAX, seen });
         self.clients[client].open[topic] = Some(span);
         self.clients[client].awaited.push_back((topic, span));
         self.ask(client, &[&kind.to_uppercase(), name], None);
-        for publisher in 0..=self.publishers {
+        for publisher in 0..self.publishers + 2 {
             self.ask(client, &["GET", &format!("n{publisher}")], Some(Asked::Look(span, publisher)));
         }
     }
@@ -182,8 +196,21 @@ impl Run {
         );
         let key = format!("n{}", self.publishers);
         self.ask(client, &["EVAL", &code, "1", &key, CHANNELS[channel]], Some(Asked::Script(self.published.len())));
-        let message = (self.publishers, 0);
-        self.published.push(Published { message, channel, begin: self.clock, count: 0, end: u64::MAX });
+        self.publishes((self.publishers, 0), channel);
+    }
+
+    /// The same by a transaction, which cannot know its number: it leaves a key of its own, perhaps on another shard.
+    fn transaction(&mut self, client: usize, channel: usize) {
+        let (publisher, at) = (self.publishers + 1, self.published.len());
+        self.ask(client, &["MULTI"], Some(Asked::Write));
+        self.ask(client, &["INCR", &format!("n{publisher}")], Some(Asked::Write));
+        self.ask(client, &["PUBLISH", CHANNELS[channel], &format!("{publisher}:{at}")], Some(Asked::Write));
+        self.ask(client, &["SET", &format!("of{at}"), "1"], Some(Asked::Write));
+        if self.random.one_in(2) {
+            self.ask(client, &["PING"], Some(Asked::Write));
+        }
+        self.ask(client, &["EXEC"], Some(Asked::Exec(at)));
+        self.publishes((publisher, 0), channel);
     }
 
     fn receive(&mut self) -> Result<(), String> {
@@ -232,6 +259,11 @@ impl Run {
                 (self.published[at].message.1, self.published[at].count) = (number, count);
                 self.published[at].end = self.clock;
             }
+            (Asked::Exec(at), Value::Array(items)) => {
+                let [Value::Int(number), Value::Int(count), ..] = items[..] else { return Err(format!("{items:?}")) };
+                (self.published[at].message.1, self.published[at].count) = (number, count);
+                self.published[at].end = self.clock;
+            }
             (Asked::Look(span, publisher), _) => self.clients[client].spans[span].seen[publisher] = int,
             (Asked::After(publisher, number), _) if int < number => {
                 return Err(format!("a message told of {number} of {publisher}, but there was {int}"));
@@ -251,8 +283,12 @@ impl Run {
             return Err(format!("{text} on {name} without a subscription"));
         }
         self.clients[client].got.push((topic, message));
-        let key = format!("n{}", message.0);
-        self.ask(client, &["GET", &key], Some(Asked::After(message.0, message.1)));
+        // A transaction has written that it was there, not which number it has got.
+        let (key, least) = match message {
+            (publisher, at) if publisher > self.publishers => (format!("of{at}"), 1),
+            (publisher, number) => (format!("n{publisher}"), number),
+        };
+        self.ask(client, &["GET", &key], Some(Asked::After(message.0, least)));
         Ok(())
     }
 
@@ -308,6 +344,7 @@ impl Run {
                 return Err(format!("client {client} waits for ever"));
             }
         }
+        self.number_transactions();
         self.check_counts()?;
         self.check_nothing_missed()?;
         self.check_order()?;
@@ -319,6 +356,15 @@ impl Run {
         match left.enumerate().find(|(_, left)| *left != LeftOver::default()) {
             Some((worker, left)) => Err(format!("all are gone, but worker {worker} has {left:?}")),
             None => Ok(()),
+        }
+    }
+
+    /// What was got of transactions is known by the numbers that these were answered.
+    fn number_transactions(&mut self) {
+        for (_, message) in self.clients.iter_mut().flat_map(|c| &mut c.got) {
+            if message.0 > self.publishers {
+                *message = self.published[message.1 as usize].message;
+            }
         }
     }
 
@@ -334,12 +380,12 @@ impl Run {
                 }
             }
         }
-        // A script is told who listens when it asks; by the time of the message somebody may have come or gone.
-        for p in self.published.iter().filter(|p| p.message.0 == self.publishers) {
+        // Scripts and transactions are told who listens when they ask; by the time of the message somebody may have come or gone.
+        for p in self.published.iter().filter(|p| p.message.0 >= self.publishers) {
             let spans = self.clients.iter().flat_map(|c| &c.spans).filter(|s| TOPICS[s.topic].2.contains(&p.channel));
             let surely = spans.clone().filter(|s| s.begin < p.begin && p.end < s.end).count() as i64;
             if p.count < surely || p.count > spans.count() as i64 {
-                return Err(format!("{:?}: a script was told of {} listeners", p.message, p.count));
+                return Err(format!("{:?} was told of {} listeners", p.message, p.count));
             }
         }
         let mut exact = self.published.iter().filter(|p| p.message.0 < self.publishers);
@@ -356,7 +402,7 @@ impl Run {
                     let (publisher, number) = p.message;
                     // Published when the subscription was there, or not yet when the numbers were read behind SUBSCRIBE.
                     let due = p.begin > span.begin || number > span.seen[publisher];
-                    // The answer to a script does not wait for those who get its messages.
+                    // The answer to a script, or a transaction, does not wait for those who get its messages.
                     let is_in_time = if publisher < self.publishers { p.end < span.end } else { span.end == u64::MAX };
                     if due && is_in_time && !c.got.contains(&(span.topic, p.message)) {
                         return Err(format!("client {client} missed {:?} on {:?}", p.message, TOPICS[span.topic]));

@@ -849,10 +849,7 @@ impl Commands for Box<Running> {
         }
         if let Spread::Channel { shard } = row.spec.spread {
             self.meter.call(id, true);
-            let kind = if shard { Kind::Shard } else { Kind::Channel };
-            let (channel, text) = (words[1].get(data), words[2].get(data));
-            let listeners = self.scripting.net.listeners(kind, self.hasher.hash(channel), channel);
-            self.said.push(Message { row: id, channel: channel.into(), text: text.into() });
+            let listeners = self.scripting.publish(&self.hasher, (id, shard), data, words, &mut self.said);
             Reply::new(out, proto).int(listeners as i64);
             self.meter.end();
             self.show(data, words);
@@ -909,6 +906,21 @@ impl Commands for Box<Running> {
 }
 
 impl Scripting {
+    /// Publishes something when what is being run is over. Gives how many would get it now. `shard`: to a shard channel.
+    pub(in crate::engine) fn publish(
+        &self,
+        hasher: &KeyHasher,
+        (row, shard): (RowId, bool),
+        data: &[u8],
+        words: &[Arg],
+        said: &mut Vec<Message>,
+    ) -> usize {
+        let kind = if shard { Kind::Shard } else { Kind::Channel };
+        let (channel, text) = (words[1].get(data), words[2].get(data));
+        said.push(Message { row, channel: channel.into(), text: text.into() });
+        self.net.listeners(kind, hasher.hash(channel), channel)
+    }
+
     fn is_same(&self, other: &Scripting) -> bool {
         Arc::ptr_eq(&self.net, &other.net)
             && Arc::ptr_eq(&self.status, &other.status)

@@ -438,7 +438,7 @@ pub(in crate::engine) struct Env<'a> {
     pub faults: Faults,
     pub meter: &'a Meter,
     pub scripting: &'a Scripting,
-    /// Where what scripts publish is put.
+    /// Where what scripts and transactions publish is put.
     pub said: &'a RefCell<Vec<Message>>,
     /// Where lines for monitors are put, if there are some.
     pub shown: Option<&'a RefCell<Vec<u8>>>,
@@ -674,7 +674,9 @@ impl Env<'_> {
                 self.at_step(&mut stores, i);
                 let before = self.said.borrow().len();
                 env.run_command_of(&mut stores, table, unit, i, &mut replies, figures);
-                unit.said.extend(self.said.borrow_mut().drain(before..).map(|message| (i, message)));
+                if unit.has_channel {
+                    unit.said.extend(self.said.borrow_mut().drain(before..).map(|message| (i, message)));
+                }
             }
             unit.work.items[i].reply_end = replies.len();
         }
@@ -744,6 +746,15 @@ impl Env<'_> {
             Place::Shard(shard) => {
                 self.run(stores.only(usize::from(shard)), row, item, request, out, figures);
                 return;
+            }
+            Place::Message => {
+                let Spread::Channel { shard } = row.spec.spread else { unreachable!("it publishes") };
+                let (data, words, _) = request;
+                self.meter.call(item.row, true);
+                let said = &mut self.said.borrow_mut();
+                let listeners = self.scripting.publish(self.hasher, (item.row, shard), data, words, said);
+                Reply::new(out, item.proto).int(listeners as i64);
+                return self.meter.end();
             }
             Place::Each(join) => join,
         };

@@ -209,7 +209,8 @@ impl Worker {
             self.serve_ready();
             // Its place in line comes before news of what it wrote.
             self.end_unit_here(conn, unit);
-            return self.tell_stale();
+            self.tell_stale();
+            return self.say();
         }
         let (out, place) = open_reply(&c.tickets, &mut c.output, &mut self.scratch, &mut self.output_pool);
         env.run_whole_unit(Stores::One(shard), self.table, (client, proto), &mut unit, out, &mut self.figures);

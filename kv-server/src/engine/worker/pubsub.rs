@@ -256,7 +256,7 @@ impl Worker {
         self.targets = targets;
     }
 
-    /// A PUBLISH within a transaction, whose answer is an element of the reply. True: it is in `out` already.
+    /// A PUBLISH within a transaction that publishes here, whose answer is an element of the reply. True: it is in `out` already.
     pub(super) fn publish_element(&mut self, conn: ConnId, work: &super::Batch, i: usize, out: &mut Vec<u8>) -> bool {
         self.tell_notices();
         let item = work.items[i];
@@ -287,7 +287,7 @@ impl Worker {
         is_here
     }
 
-    /// Publishes what scripts have published, like events (`worker::notices`).
+    /// Publishes what scripts and transactions have published, like events (`worker::notices`).
     pub(super) fn say(&mut self) {
         for Message { row, channel, text } in std::mem::take(self.said.get_mut()) {
             let kind = kind_of(self.table.row(row));

@@ -212,8 +212,9 @@ impl Worker {
         if unit.has_host && unit.flags().has(Flags::SETS_SESSION) {
             self.rehearse(conn, &mut unit);
         }
-        // What follows may hang on what it does to the session.
-        self.connection(conn).awaits_walk = unit.has_host;
+        unit.choose_where_to_publish();
+        // What follows may hang on what it does to the session, and is not to be published before.
+        self.connection(conn).awaits_walk = unit.has_host || unit.may_publish();
         let bytes = request.bytes() + unit.work.bytes.len();
         let in_rendezvous = self.connection(conn).rendezvous_in == self.turn;
         let mut shown = Vec::new();
@@ -379,7 +380,7 @@ impl Worker {
             }
             execution.at += 1;
             match execution.unit.places[i] {
-                Place::Keys | Place::Shard(_) | Place::Each(_) => {
+                Place::Keys | Place::Shard(_) | Place::Each(_) | Place::Message => {
                     if audible {
                         let reply = execution.unit.work.reply_of(i);
                         execution.out.extend_from_slice(reply);
