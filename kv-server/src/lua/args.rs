@@ -2,6 +2,7 @@
 
 use mlua::{Error, Lua, MultiValue, String as LuaString, Table, Value};
 use std::fmt;
+use std::io::Write;
 
 /// An error raised by Rust, as a script is to see it.
 #[derive(Debug)]
@@ -245,6 +246,27 @@ pub(super) fn to_i64(value: f64) -> i64 {
     if (-END..END).contains(&value) { value as i64 } else { i64::MIN }
 }
 
+/// The most digits that a number is written with.
+const DIGITS_MAX: usize = 40;
+
+/// The digits of a number without the zeros behind them, how many these are, and the power of ten of the first; of what is written
+/// for `{:e}`.
+fn scientific(text: fmt::Arguments<'_>) -> ([u8; DIGITS_MAX], usize, i32) {
+    let mut buffer = [0; DIGITS_MAX + 16];
+    let mut rest = &mut buffer[..];
+    rest.write_fmt(text).expect("a sign, a point and an exponent have room beside the digits");
+    let free = rest.len();
+    let text = &buffer[..buffer.len() - free];
+    let at = memchr::memchr(b'e', text).expect("it is written with an exponent");
+    let (mut digits, mut len, mut significant) = ([0; DIGITS_MAX], 0, 1);
+    for &digit in text[..at].iter().filter(|byte| byte.is_ascii_digit()) {
+        (digits[len], len) = (digit, len + 1);
+        significant = if digit == b'0' { significant } else { len };
+    }
+    let exponent = kv_core::resp::number::parse_i64(&text[at + 1..]).expect("an exponent is a number");
+    (digits, significant, exponent as i32)
+}
+
 /// A number as C's printf writes it for `%.{digits}g`.
 pub(super) fn push_general(out: &mut Vec<u8>, value: f64, digits: usize) {
     if value.is_nan() {
@@ -255,19 +277,45 @@ pub(super) fn push_general(out: &mut Vec<u8>, value: f64, digits: usize) {
         let text: &[u8] = if value > 0.0 { b"inf" } else { b"-inf" };
         return out.extend_from_slice(text);
     }
-    let digits = digits.max(1);
-    let text = format!("{:.*e}", digits - 1, value);
-    let (mantissa, exponent) = text.split_once('e').expect("it is written with an exponent");
-    let exponent: i32 = exponent.parse().expect("an exponent is a number");
-    let trimmed = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
-    };
-    if exponent < -4 || exponent >= digits as i32 {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        out.extend_from_slice(format!("{}e{sign}{:02}", trimmed(mantissa), exponent.unsigned_abs()).as_bytes());
+    let digits = digits.clamp(1, DIGITS_MAX);
+    // Whole numbers of so few digits are written as such; most are.
+    if value.trunc() == value
+        && value.abs() < 10f64.powi(digits.min(15) as i32)
+        && !(value == 0.0 && value.is_sign_negative())
+    {
+        return kv_core::resp::number::push_i64(out, value as i64);
+    }
+    // The shortest form that reads as the same number is as good, if so many digits are wanted as each number has (15), unless it has
+    // more; near zero numbers have fewer.
+    let mut form = scientific(format_args!("{value:e}"));
+    if digits > 15 || form.1 > digits || value.abs() < 1e-290 {
+        form = scientific(format_args!("{value:.*e}", digits - 1));
+    }
+    let (mantissa, exponent) = (&form.0[..form.1], form.2);
+    if value.is_sign_negative() {
+        out.push(b'-');
+    }
+    let (before, after) = if exponent < -4 || exponent >= digits as i32 {
+        mantissa.split_at(1)
+    } else if exponent < 0 {
+        out.extend_from_slice(&b"0.000"[..(1 - exponent) as usize]);
+        (mantissa, &[][..])
     } else {
-        let decimals = (digits as i32 - 1 - exponent) as usize;
-        out.extend_from_slice(trimmed(&format!("{value:.decimals$}")).as_bytes());
+        mantissa.split_at(mantissa.len().min(exponent as usize + 1))
+    };
+    out.extend_from_slice(before);
+    if exponent >= 0 && exponent < digits as i32 {
+        out.extend(std::iter::repeat_n(b'0', exponent as usize + 1 - before.len()));
+    }
+    if !after.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(after);
+    }
+    if exponent < -4 || exponent >= digits as i32 {
+        out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+        if exponent.abs() < 10 {
+            out.push(b'0');
+        }
+        kv_core::resp::number::push_i64(out, exponent.abs().into());
     }
 }

@@ -4,7 +4,8 @@
 //! becomes an array, of any other an object, and of an empty one an object, too. `null` is a value of its own, `cjson.null`.
 
 use super::args::{Call, push_general, type_name};
-use mlua::{Lua, MultiValue, String as LuaString, Table, Value};
+use super::word;
+use mlua::{IntoLua, Lua, MultiValue, String as LuaString, Table, Value};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -173,7 +174,7 @@ fn encode(call: &Call<'_>, format: &mut Format) -> mlua::Result<MultiValue> {
     if call.count() != 1 {
         return call.wrong(0, "expected 1 argument");
     }
-    let mut encoder = Encoder { call, format: *format, out: Vec::new() };
+    let mut encoder = Encoder { call, format: *format, out: Vec::with_capacity(256) };
     encoder.value(call.get(0).unwrap_or(&Value::Nil), 0)?;
     Ok(super::values([Value::String(call.lua.create_string(encoder.out)?)]))
 }
@@ -209,24 +210,18 @@ impl Encoder<'_> {
             return self.call.fail(format!("Cannot serialise, excessive depth ({depth})"));
         }
         match self.array_len(table)? {
-            Some(len) if len > 0 => {
+            Some((len, is_whole)) if len > 0 => {
                 self.out.push(b'[');
-                for i in 1..=len {
-                    if i > 1 {
-                        self.out.push(b',');
-                    }
-                    self.value(&table.raw_get(i)?, depth)?;
+                if is_whole {
+                    table.for_each_value(|value: Value| self.element(&value, depth))?;
+                } else {
+                    (1..=len).try_for_each(|i| self.element(&table.raw_get(i)?, depth))?;
                 }
-                self.out.push(b']');
+                self.close(b']');
             }
             _ => {
                 self.out.push(b'{');
-                let mut first = true;
-                for pair in table.pairs::<Value, Value>() {
-                    let (key, value) = pair?;
-                    if !std::mem::take(&mut first) {
-                        self.out.push(b',');
-                    }
+                table.for_each(|key: Value, value: Value| {
                     match &key {
                         Value::String(text) => self.string(text),
                         Value::Integer(_) | Value::Number(_) => {
@@ -237,18 +232,35 @@ impl Encoder<'_> {
                         _ => return self.refuse(type_name(&key), "table key must be a number or string"),
                     }
                     self.out.push(b':');
-                    self.value(&value, depth)?;
-                }
-                self.out.push(b'}');
+                    self.element(&value, depth)
+                })?;
+                self.close(b'}');
             }
         }
         Ok(())
     }
 
-    /// The length of a table that is an array. It is an int of C's: a larger key has it begin anew with the least, as in Redis.
-    fn array_len(&self, table: &Table) -> mlua::Result<Option<i64>> {
+    /// A value of a table, and the comma behind it.
+    fn element(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        self.value(value, depth)?;
+        self.out.push(b',');
+        Ok(())
+    }
+
+    /// The end of a table, in place of the last comma.
+    fn close(&mut self, bracket: u8) {
+        match self.out.last_mut() {
+            Some(last @ b',') => *last = bracket,
+            _ => self.out.push(bracket),
+        }
+    }
+
+    /// The length of a table that is an array, and whether it has all elements. The length is an int of C's: a larger key has it begin
+    /// anew with the least, as in Redis.
+    fn array_len(&self, table: &Table) -> mlua::Result<Option<(i64, bool)>> {
         let (mut most, mut count) = (0, 0);
-        for pair in table.pairs::<Value, Value>() {
+        // Most objects show with their first key that they are none; a boolean is read without a handle for the value.
+        for pair in table.pairs::<Value, bool>() {
             match super::args::number_of(&pair?.0) {
                 Some(key) if key >= 1.0 && key.floor() == key => {
                     if key > most as f64 {
@@ -266,7 +278,7 @@ impl Encoder<'_> {
             }
             return Ok(None);
         }
-        Ok(Some(most))
+        Ok(Some((most, most == count)))
     }
 
     fn number(&mut self, number: f64) -> mlua::Result<()> {
@@ -290,8 +302,12 @@ impl Encoder<'_> {
 
     fn string(&mut self, text: &LuaString) {
         self.out.push(b'"');
-        for &byte in text.as_bytes().iter() {
-            let escape: &[u8] = match byte {
+        let bytes = text.as_bytes();
+        let mut rest = &bytes[..];
+        // What needs no escape goes in at once.
+        while let Some(at) = rest.iter().position(|&byte| IS_ESCAPED[usize::from(byte)]) {
+            self.out.extend_from_slice(&rest[..at]);
+            let escape: &[u8] = match rest[at] {
                 b'"' => b"\\\"",
                 b'\\' => b"\\\\",
                 b'/' => b"\\/",
@@ -300,20 +316,26 @@ impl Encoder<'_> {
                 10 => b"\\n",
                 12 => b"\\f",
                 13 => b"\\r",
-                0..=31 | 127 => {
-                    self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-                    continue;
-                }
-                _ => {
-                    self.out.push(byte);
-                    continue;
-                }
+                byte => &format!("\\u{byte:04x}").into_bytes(),
             };
             self.out.extend_from_slice(escape);
+            rest = &rest[at + 1..];
         }
+        self.out.extend_from_slice(rest);
         self.out.push(b'"');
     }
 }
+
+/// The bytes that are written in another way inside a string.
+const IS_ESCAPED: [bool; 256] = {
+    let mut is_escaped = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        is_escaped[byte] = byte < 32 || byte == 127 || matches!(byte as u8, b'"' | b'\\' | b'/');
+        byte += 1;
+    }
+    is_escaped
+};
 
 // ---- JSON becomes values ----
 
@@ -338,13 +360,19 @@ fn decode(call: &Call<'_>, format: &mut Format) -> mlua::Result<MultiValue> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
+enum Text {
+    Plain { start: usize, end: usize },
+    Resolved,
+}
+
+#[derive(Clone, Copy, PartialEq)]
 enum Token {
     ObjectBegin,
     ObjectEnd,
     ArrayBegin,
     ArrayEnd,
-    /// Its text is in `Decoder::text`.
-    Text,
+    /// Where its text lies in the bytes, or, if something had to be resolved, that it is in `Decoder::text`.
+    Text(Text),
     Number(f64),
     Boolean(bool),
     Null,
@@ -361,7 +389,7 @@ impl Token {
             Token::ObjectEnd => "T_OBJ_END",
             Token::ArrayBegin => "T_ARR_BEGIN",
             Token::ArrayEnd => "T_ARR_END",
-            Token::Text => "T_STRING",
+            Token::Text(_) => "T_STRING",
             Token::Number(_) => "T_NUMBER",
             Token::Boolean(_) => "T_BOOLEAN",
             Token::Null => "T_NULL",
@@ -392,7 +420,7 @@ impl Decoder<'_> {
 
     fn value(&mut self, found: Found) -> mlua::Result<Value> {
         Ok(match found.0 {
-            Token::Text => Value::String(self.call.lua.create_string(&self.text)?),
+            Token::Text(text) => Value::String(self.call.lua.create_string(self.text(text))?),
             Token::Number(number) => Value::Number(number),
             Token::Boolean(value) => Value::Boolean(value),
             Token::Null => Value::NULL,
@@ -400,6 +428,22 @@ impl Decoder<'_> {
             Token::ArrayBegin => self.array()?,
             _ => return self.unexpected("value", found),
         })
+    }
+
+    fn text(&self, text: Text) -> &[u8] {
+        match text {
+            Text::Plain { start, end } => &self.bytes[start..end],
+            Text::Resolved => &self.text,
+        }
+    }
+
+    /// Puts a value into a table; text goes in without a handle.
+    fn put(&mut self, table: &Table, key: impl IntoLua, found: Found) -> mlua::Result<()> {
+        match found.0 {
+            Token::Text(text) => table.raw_set(key, word(self.text(text))),
+            Token::Number(number) => table.raw_set(key, number),
+            _ => table.raw_set(key, self.value(found)?),
+        }
     }
 
     fn descend(&mut self) -> mlua::Result<()> {
@@ -420,16 +464,22 @@ impl Decoder<'_> {
             return Ok(Value::Table(table));
         }
         loop {
-            if found.0 != Token::Text {
+            let Token::Text(text) = found.0 else {
                 return self.unexpected("object key string", found);
-            }
-            let key = self.call.lua.create_string(&self.text)?;
+            };
+            // What had to be resolved makes room for the next text.
+            let resolved = (text == Text::Resolved).then(|| self.text.clone());
             let colon = self.token();
             if colon.0 != Token::Colon {
                 return self.unexpected("colon", colon);
             }
             let first = self.token();
-            table.raw_set(key, self.value(first)?)?;
+            let bytes = self.bytes;
+            let key = match (&resolved, text) {
+                (None, Text::Plain { start, end }) => &bytes[start..end],
+                (resolved, _) => resolved.as_deref().unwrap_or_default(),
+            };
+            self.put(&table, word(key), first)?;
             let next = self.token();
             match next.0 {
                 Token::ObjectEnd => break,
@@ -450,7 +500,7 @@ impl Decoder<'_> {
             return Ok(Value::Table(table));
         }
         for i in 1.. {
-            table.raw_set(i, self.value(found)?)?;
+            self.put(&table, i, found)?;
             let next = self.token();
             match next.0 {
                 Token::ArrayEnd => break,
@@ -495,35 +545,42 @@ impl Decoder<'_> {
     fn string(&mut self) -> Found {
         let start = self.at;
         self.at += 1;
+        let ends = |bytes: &[u8]| memchr::memchr2(b'"', b'\\', bytes).map(|at| (at, bytes[at] == b'"'));
+        let mut is_plain = true;
         self.text.clear();
         loop {
-            let Some(&byte) = self.bytes.get(self.at) else {
-                return (Token::Error("unexpected end of string"), self.at);
+            let rest = &self.bytes[self.at..];
+            let Some((len, is_end)) = ends(rest) else {
+                return (Token::Error("unexpected end of string"), self.bytes.len());
             };
-            self.at += 1;
-            match byte {
-                b'"' => return (Token::Text, start),
-                b'\\' => {
-                    let escaped = match self.bytes.get(self.at) {
-                        Some(b'u') => {
-                            if !self.unicode() {
-                                return (Token::Error("invalid unicode escape code"), self.at - 1);
-                            }
-                            continue;
-                        }
-                        Some(&plain @ (b'"' | b'\\' | b'/')) => plain,
-                        Some(b'b') => 8,
-                        Some(b'f') => 12,
-                        Some(b'n') => 10,
-                        Some(b'r') => 13,
-                        Some(b't') => 9,
-                        _ => return (Token::Error("invalid escape code"), self.at - 1),
-                    };
-                    self.text.push(escaped);
-                    self.at += 1;
-                }
-                other => self.text.push(other),
+            if is_end && is_plain {
+                let text = Text::Plain { start: self.at, end: self.at + len };
+                self.at += len + 1;
+                return (Token::Text(text), start);
             }
+            self.text.extend_from_slice(&rest[..len]);
+            self.at += len + 1;
+            if is_end {
+                return (Token::Text(Text::Resolved), start);
+            }
+            is_plain = false;
+            let escaped = match self.bytes.get(self.at) {
+                Some(b'u') => {
+                    if !self.unicode() {
+                        return (Token::Error("invalid unicode escape code"), self.at - 1);
+                    }
+                    continue;
+                }
+                Some(&plain @ (b'"' | b'\\' | b'/')) => plain,
+                Some(b'b') => 8,
+                Some(b'f') => 12,
+                Some(b'n') => 10,
+                Some(b'r') => 13,
+                Some(b't') => 9,
+                _ => return (Token::Error("invalid escape code"), self.at - 1),
+            };
+            self.text.push(escaped);
+            self.at += 1;
         }
     }
 

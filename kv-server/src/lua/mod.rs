@@ -262,9 +262,8 @@ impl<C: Commands> Interpreter<C> {
 
     /// Words as a table; `None` for none.
     fn list<'a>(&self, words: impl ExactSizeIterator<Item = &'a [u8]>) -> mlua::Result<Option<Table>> {
-        // Text goes in without a handle for each word, and what is empty is made in Lua: both are quicker.
-        let text = |w: &'a [u8]| std::str::from_utf8(w).map_or_else(|_| Either::Right(BString::from(w)), Either::Left);
-        (words.len() > 0).then(|| self.lua.create_sequence_from(words.map(text))).transpose()
+        // What is empty is made in Lua: that is quicker.
+        (words.len() > 0).then(|| self.lua.create_sequence_from(words.map(word))).transpose()
     }
 
     /// The error of a script, with the place where it happened.
@@ -329,6 +328,11 @@ fn compile(lua: &Lua, source: &[u8], name: &[u8], sandbox: &Table) -> Result<Fun
         Error::SyntaxError { message, .. } => message.into_bytes(),
         other => other.to_string().into_bytes(),
     })
+}
+
+/// A string on its way into Lua. Text needs no handle for that, which is quicker.
+fn word(bytes: &[u8]) -> Either<&str, BString> {
+    std::str::from_utf8(bytes).map_or_else(|_| Either::Right(BString::from(bytes)), Either::Left)
 }
 
 /// Values to be returned to Lua.

@@ -391,6 +391,42 @@ fn numbers_are_written_as_c_does() {
 }
 
 #[test]
+fn numbers_are_written_with_the_digits_of_their_exact_value() {
+    /// The same from as many digits as are wanted, each time.
+    fn exact(value: f64, digits: usize) -> String {
+        let text = format!("{:.*e}", digits - 1, value);
+        let (mantissa, exponent) = text.split_once('e').unwrap();
+        let exponent: i32 = exponent.parse().unwrap();
+        let trimmed = |text: &str| match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text.to_owned(),
+        };
+        if exponent < -4 || exponent >= digits as i32 {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            return format!("{}e{sign}{:02}", trimmed(mantissa), exponent.unsigned_abs());
+        }
+        trimmed(&format!("{value:.*}", (digits as i32 - 1 - exponent) as usize))
+    }
+    let mut random = kv_core::structs::random::Random::new(11);
+    for i in 0..200_000 {
+        let bits = random.next_u64();
+        let value = match i % 5 {
+            0 => f64::from_bits(bits),
+            1 => (bits >> 44) as f64 / 1000.0,
+            2 => bits as i64 as f64,
+            3 => (bits >> 60) as f64 * 10f64.powi((bits % 600) as i32 - 300),
+            _ => f64::from_bits(bits >> 12), // near zero
+        };
+        let digits = 1 + (bits % 17) as usize;
+        if value.is_finite() {
+            let mut out = Vec::new();
+            args::push_general(&mut out, value, digits);
+            assert_eq!(String::from_utf8(out).unwrap(), exact(value, digits), "{value:e} with {digits} digits");
+        }
+    }
+}
+
+#[test]
 fn random_bytes_do_no_harm_to_decoders() {
     let seed = 7;
     println!("seed {seed}");
