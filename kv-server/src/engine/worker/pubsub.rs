@@ -289,6 +289,10 @@ impl Worker {
 
     /// Publishes what scripts and transactions have published, like events (`worker::notices`).
     pub(super) fn say(&mut self) {
+        if !self.said.get_mut().is_empty() {
+            // Events of what they wrote come first.
+            self.tell_notices();
+        }
         for Message { row, channel, text } in std::mem::take(self.said.get_mut()) {
             let kind = kind_of(self.table.row(row));
             self.publish_behind(kind, row, &channel, &text, OPEN_EPOCH);
