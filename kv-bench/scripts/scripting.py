@@ -12,19 +12,13 @@ server's threads (schedstat), median over the rounds. Exit status 1 when the bar
 A: --a COMMAND, default "target/release/kv-server --shards 1"; B: --b COMMAND, default redis-server. Both get --port, --dir, --save ""
 and --appendonly no.
 """
-import argparse
 import hashlib
-import os
 import random
-import socket
-import statistics
-import sys
-import tempfile
 
-from servers import Server, bursts, encode, take
+from servers import compare_bursts, encode, take
 
 KEYS = 100_000
-BAR = {"get": 0.80}
+BARS = {"get": 0.80}
 INCR = "local n = redis.call('incr',KEYS[1]) if n == 1 then redis.call('expire',KEYS[1],ARGV[1]) end return n"
 CAS = "if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end"
 # The script, what stands in front of its key, and its arguments; replies have as many line ends as the last number says.
@@ -42,49 +36,15 @@ def call(case):
     return encode(["EVALSHA", sha, 1, f"{prefix}{random.randrange(KEYS)}", *arguments])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--a", default="target/release/kv-server --shards 1")
-    parser.add_argument("--b", default="redis-server")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--calls", type=int, default=400_000)
-    parser.add_argument("--pipeline", type=int, default=16)
-    parser.add_argument("--connections", type=int, default=20)
-    parser.add_argument("--only", default="", help="names of cases, with commas")
-    o = parser.parse_args()
-    chosen = [case for case in CASES if case in (o.only.split(",") if o.only else CASES)]
-    os.sched_setaffinity(0, {1})
-    requests = {case: [b"".join(call(case) for _ in range(o.pipeline)) for _ in range(20_000)] for case in chosen}
-    got = {}
-    with tempfile.TemporaryDirectory() as folder:
-        servers = {"A": Server(o.a, 7431, folder, "0")}
-        try:
-            servers["B"] = Server(o.b, 7432, folder, "0")
-            for server in servers.values():
-                with socket.create_connection(("127.0.0.1", server.port)) as load:
-                    for code, *_ in CASES.values():
-                        load.sendall(encode(["SCRIPT", "LOAD", code]))
-                        take(load, 2)
-                    for key in range(KEYS):
-                        load.sendall(encode(["SET", f"k{key}", "x" * 32]))
-                        if key % 500 == 499:
-                            take(load, 500)
-            for round in range(o.rounds):
-                for case in chosen:
-                    for name in "AB" if round % 2 == 0 else "BA":
-                        got.setdefault((case, name), []).append(bursts(servers[name], requests[case], CASES[case][3] * o.pipeline, o.calls, o.pipeline, o.connections))
-        finally:
-            for server in servers.values():
-                server.stop()
-    short = []
-    for case in chosen:
-        (a, a_rate), (b, b_rate) = ([statistics.median(column) for column in zip(*got[case, name])] for name in "AB")
-        bar = BAR.get(case)
-        short += [case] if bar and a / b > bar else []
-        verdict = "" if bar is None else f"   bar {bar:.2f} {'SHORT' if case in short else 'met'}"
-        print(f"{case:8s} A {a:7.3f} us {a_rate:9.0f}/s   B {b:7.3f} us {b_rate:9.0f}/s   A/B {a / b:.2f}{verdict}")
-    sys.exit(1 if short else 0)
+def load(connection):
+    for code, *_ in CASES.values():
+        connection.sendall(encode(["SCRIPT", "LOAD", code]))
+        take(connection, 2)
+    for key in range(KEYS):
+        connection.sendall(encode(["SET", f"k{key}", "x" * 32]))
+        if key % 500 == 499:
+            take(connection, 500)
 
 
 if __name__ == "__main__":
-    main()
+    compare_bursts(__doc__, {case: lines for case, (*_, lines) in CASES.items()}, call, load, BARS, "calls")

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 /// Those of a version manager may stand in front of Debian's, and do not see its packages.
-const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
+pub const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
 
 /// A Python with a module. None: there is none, and the caller is to skip its test.
 ///

@@ -1,11 +1,13 @@
 //! kv-bench against the real kv-server: every way of loading it, and what it says of the server.
 
-use std::process::Output;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use kv_core::resp::client::Value;
 use kv_tests::browser::{Browser, Seen};
 use kv_tests::client::Client;
 use kv_tests::process::{Server, program, run};
+use kv_tests::python;
 use serde_json::Value as Json;
 
 fn bench(server: &Server, args: &str) -> Output {
@@ -268,4 +270,19 @@ fn a_report_is_readable_in_a_browser_and_asks_nobody_for_anything() {
     );
     let (search, found, seen) = opened(browser, &server, "-t get --find-max p99=1000ms --seconds 0.1", (1400, 1000));
     assert_shown(&found, &seen, &[("Latency against load", &[length(&search["curve"]); 4])]);
+}
+
+/// Python looks for its own modules beside a script first: none may have the name of one.
+#[test]
+fn every_script_starts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kv-bench/scripts");
+    let scripts = std::fs::read_dir(folder).expect("the scripts").map(|entry| entry.expect("an entry").path());
+    let scripts: Vec<_> = scripts.filter(|path| path.extension().is_some_and(|ext| ext == "py")).collect();
+    assert!(!scripts.is_empty());
+    for python in python::PYTHONS {
+        for script in &scripts {
+            let Ok(output) = Command::new(python).arg("-B").arg(script).arg("--help").output() else { continue };
+            assert!(output.status.success(), "{python} {script:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Server CPU per operation on every data type, of kv-server beside another server, with the bars that kv is to reach.
 
-    types.py --b REDIS8 [--rounds 5] [--only zset,lpush] [--scale 0.2] [--pipeline 16] [--size 64]
+    data_types.py --b REDIS8 [--rounds 5] [--only zset,lpush] [--scale 0.2] [--pipeline 16] [--size 64]
 
 One shard, the servers on core 0 and redis-benchmark (50 connections, pipeline 16) on core 1. Before each measurement the
 server is emptied and loaded with the same data as the other. Rounds are interleaved: all cases, and in each of them the
