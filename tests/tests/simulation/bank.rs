@@ -3,7 +3,7 @@
 
 use crate::number;
 use crate::outbox::Outbox;
-use crate::pause::Pause;
+use crate::scheduler::{Next, Scheduler};
 use crate::world::{Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::structs::random::Random;
@@ -91,8 +91,7 @@ struct Run {
     bank: Bank,
     clients: Vec<Client>,
     left: usize,
-    clock: u64,
-    pause: Pause,
+    scheduler: Scheduler,
     seen: Seen,
 }
 
@@ -115,8 +114,7 @@ impl Run {
             bank: Bank::new(),
             clients,
             left: 0,
-            clock: 0,
-            pause: Pause::default(),
+            scheduler: Scheduler::new(STEPS_MAX),
             seen: Seen::default(),
         }
     }
@@ -134,12 +132,6 @@ impl Run {
     /// Until all is done and answered.
     fn run_out(&mut self) -> Result<(), String> {
         loop {
-            self.clock += 1;
-            if self.clock > STEPS_MAX {
-                return Err("the workers turn in circles".into());
-            }
-            self.world.now_us += self.random.below(20);
-            let mut workers: Vec<usize> = (0..self.world.workers()).filter(|&w| self.world.has_work(w)).collect();
             // Whoever has read what it watches waits for it.
             let ready = |c: &Client| {
                 !c.outbox.is_empty()
@@ -148,24 +140,20 @@ impl Run {
             let clients: Vec<usize> = (0..self.clients.len())
                 .filter(|&at| ready(&self.clients[at]) && self.world.may_feed(self.clients[at].peer))
                 .collect();
-            if workers.is_empty() && clients.is_empty() {
-                return match self.clients.iter().position(|c| !c.asked.is_empty()) {
-                    Some(at) => Err(format!("client {at} waits for ever")),
-                    None => Ok(()),
-                };
-            }
-            self.pause.look(self.clock);
-            if workers.len() > 1 || !clients.is_empty() {
-                workers.retain(|&worker| !self.pause.is_of(worker));
-            }
-            let choice = self.random.index(workers.len() + clients.len());
-            if let Some(&worker) = workers.get(choice) {
-                let did = self.world.step(worker, &mut self.random);
-                self.pause.perhaps(worker, did.pauses_once_in(2, 40), 6, self.clock, &mut self.random);
-                self.receive()?;
-                continue;
-            }
-            let c = &mut self.clients[clients[choice - workers.len()]];
+            let client = match self.scheduler.next(&mut self.world, &mut self.random, &clients)? {
+                Next::Over => {
+                    return match self.clients.iter().position(|c| !c.asked.is_empty()) {
+                        Some(at) => Err(format!("client {at} waits for ever")),
+                        None => Ok(()),
+                    };
+                }
+                Next::Worked => {
+                    self.receive()?;
+                    continue;
+                }
+                Next::Sends(client) => client,
+            };
+            let c = &mut self.clients[client];
             if c.outbox.is_empty() {
                 self.left -= 1;
                 c.act(&self.bank, &mut self.random);

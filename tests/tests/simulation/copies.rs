@@ -5,7 +5,7 @@
 
 use crate::number;
 use crate::outbox::Outbox;
-use crate::pause::Pause;
+use crate::scheduler::{Next, Scheduler};
 use crate::world::{Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::structs::random::Random;
@@ -193,8 +193,7 @@ struct Run {
     random: Random,
     clients: Vec<Client>,
     left: usize,
-    clock: u64,
-    pause: Pause,
+    scheduler: Scheduler,
 }
 
 impl Run {
@@ -225,7 +224,7 @@ impl Run {
             client
         });
         let clients = clients.collect();
-        Run { world, random, clients, left: REQUESTS, clock: 0, pause: Pause::default() }
+        Run { world, random, clients, left: REQUESTS, scheduler: Scheduler::new(STEPS_MAX) }
     }
 
     fn receive(&mut self) -> Result<(), String> {
@@ -240,35 +239,23 @@ impl Run {
 
     fn run_out(&mut self) -> Result<(), String> {
         loop {
-            self.clock += 1;
-            if self.clock > STEPS_MAX {
-                return Err("the workers turn in circles".into());
-            }
-            self.world.now_us += self.random.below(20);
-            let mut workers: Vec<usize> = (0..self.world.workers()).filter(|&w| self.world.has_work(w)).collect();
             let ready = |c: &Client| !c.outbox.is_empty() || (self.left > 0 && c.asked.len() < 8);
             let clients: Vec<usize> = (0..self.clients.len())
                 .filter(|&at| ready(&self.clients[at]) && self.world.may_feed(self.clients[at].peer))
                 .collect();
-            if workers.is_empty() && clients.is_empty() {
-                return Ok(());
-            }
-            self.pause.look(self.clock);
-            if workers.len() > 1 || !clients.is_empty() {
-                workers.retain(|&worker| !self.pause.is_of(worker));
-            }
-            let choice = self.random.index(workers.len() + clients.len());
-            if choice < workers.len() {
-                let did = self.world.step(workers[choice], &mut self.random);
-                self.pause.perhaps(workers[choice], did.pauses_once_in(2, 40), 6, self.clock, &mut self.random);
-                self.receive()?;
-                continue;
-            }
-            let c = &mut self.clients[clients[choice - workers.len()]];
+            let client = match self.scheduler.next(&mut self.world, &mut self.random, &clients)? {
+                Next::Over => return Ok(()),
+                Next::Worked => {
+                    self.receive()?;
+                    continue;
+                }
+                Next::Sends(client) => client,
+            };
+            let c = &mut self.clients[client];
             if c.outbox.is_empty() {
                 self.left -= 1;
                 let writes = c.mode == Mode::None || self.random.one_in(5);
-                if writes { c.write(&mut self.random, self.clock) } else { c.read(&mut self.random) }
+                if writes { c.write(&mut self.random, self.scheduler.clock()) } else { c.read(&mut self.random) }
             }
             let n = 1 + self.random.index(c.outbox.bytes().len());
             let bytes = c.outbox.bytes()[..n].to_vec();

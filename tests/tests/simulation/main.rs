@@ -26,6 +26,7 @@ mod messages;
 mod monitor;
 mod outbox;
 mod pause;
+mod scheduler;
 mod small;
 mod world;
 

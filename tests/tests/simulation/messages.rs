@@ -8,7 +8,7 @@
 
 use crate::number;
 use crate::outbox::Outbox;
-use crate::pause::Pause;
+use crate::scheduler::{Next, Scheduler};
 use crate::world::{Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::structs::random::Random;
@@ -89,8 +89,7 @@ struct Run {
     published: Vec<Published>,
     numbers: Vec<i64>,
     left: usize,
-    clock: u64,
-    pause: Pause,
+    scheduler: Scheduler,
 }
 
 impl Run {
@@ -125,8 +124,7 @@ impl Run {
             published: Vec::new(),
             numbers,
             left: MESSAGES,
-            clock: 0,
-            pause: Pause::default(),
+            scheduler: Scheduler::new(STEPS_MAX),
         }
     }
 
@@ -164,14 +162,14 @@ impl Run {
     }
 
     fn publishes(&mut self, message: Message, channel: usize) {
-        self.published.push(Published { message, channel, begin: self.clock, count: 0, end: u64::MAX });
+        self.published.push(Published { message, channel, begin: self.scheduler.clock(), count: 0, end: u64::MAX });
     }
 
     fn subscribe_or_not(&mut self, client: usize) {
         let topic = self.random.index(TOPICS.len());
         let (kind, name, _) = TOPICS[topic];
         if let Some(span) = self.clients[client].open[topic].take() {
-            self.clients[client].spans[span].end = self.clock;
+            self.clients[client].spans[span].end = self.scheduler.clock();
             let kind = if kind == "subscribe" { "UNSUBSCRIBE" } else { "PUNSUBSCRIBE" };
             return self.ask(client, &[kind, name], None);
         }
@@ -238,7 +236,7 @@ impl Run {
                 kind => {
                     let c = &mut self.clients[client];
                     let (topic, span) = c.awaited.pop_front().ok_or("a confirmation that nobody waits for")?;
-                    c.spans[span].begin = self.clock;
+                    c.spans[span].begin = self.scheduler.clock();
                     c.is_on[topic] = true;
                     if (TOPICS[topic].0, TOPICS[topic].1) == (kind, &*text(1)) {
                         Ok(())
@@ -252,17 +250,17 @@ impl Run {
         match (self.clients[client].asked.pop_front().ok_or("a reply that nobody waits for")?, value) {
             (Asked::Write, Value::Simple(_) | Value::Map(_)) => {}
             (Asked::Publish(at), Value::Int(count)) => {
-                (self.published[at].count, self.published[at].end) = (count, self.clock);
+                (self.published[at].count, self.published[at].end) = (count, self.scheduler.clock());
             }
             (Asked::Script(at), Value::Array(items)) => {
                 let [Value::Int(number), Value::Int(count)] = items[..] else { return Err(format!("{items:?}")) };
                 (self.published[at].message.1, self.published[at].count) = (number, count);
-                self.published[at].end = self.clock;
+                self.published[at].end = self.scheduler.clock();
             }
             (Asked::Exec(at), Value::Array(items)) => {
                 let [Value::Int(number), Value::Int(count), ..] = items[..] else { return Err(format!("{items:?}")) };
                 (self.published[at].message.1, self.published[at].count) = (number, count);
-                self.published[at].end = self.clock;
+                self.published[at].end = self.scheduler.clock();
             }
             (Asked::Look(span, publisher), _) => self.clients[client].spans[span].seen[publisher] = int,
             (Asked::After(publisher, number), _) if int < number => {
@@ -294,12 +292,6 @@ impl Run {
 
     fn run_out(&mut self) -> Result<(), String> {
         loop {
-            self.clock += 1;
-            if self.clock > STEPS_MAX {
-                return Err("the workers turn in circles".into());
-            }
-            self.world.now_us += self.random.below(20);
-            let mut workers: Vec<usize> = (0..self.world.workers()).filter(|&w| self.world.has_work(w)).collect();
             let mut clients = Vec::new();
             for client in 0..self.clients.len() {
                 let c = &self.clients[client];
@@ -311,21 +303,14 @@ impl Run {
                     clients.push(client);
                 }
             }
-            if workers.is_empty() && clients.is_empty() {
-                return Ok(());
-            }
-            self.pause.look(self.clock);
-            if workers.len() > 1 || !clients.is_empty() {
-                workers.retain(|&worker| !self.pause.is_of(worker));
-            }
-            let choice = self.random.index(workers.len() + clients.len());
-            if choice < workers.len() {
-                let did = self.world.step(workers[choice], &mut self.random);
-                self.pause.perhaps(workers[choice], did.pauses_once_in(2, 40), 6, self.clock, &mut self.random);
-                self.receive()?;
-                continue;
-            }
-            let client = clients[choice - workers.len()];
+            let client = match self.scheduler.next(&mut self.world, &mut self.random, &clients)? {
+                Next::Over => return Ok(()),
+                Next::Worked => {
+                    self.receive()?;
+                    continue;
+                }
+                Next::Sends(client) => client,
+            };
             if self.clients[client].outbox.is_empty() {
                 self.begin(client);
             }

@@ -7,7 +7,7 @@
 
 use crate::number;
 use crate::outbox::Outbox;
-use crate::pause::Pause;
+use crate::scheduler::{Next, Scheduler};
 use crate::world::{Order, PeerId, World};
 use kv_core::resp::client::{ReplyDecoder, Value};
 use kv_core::resp::line;
@@ -129,8 +129,7 @@ struct Run {
     peers: Vec<Peer>,
     clients: usize,
     left: usize,
-    clock: u64,
-    pause: Pause,
+    scheduler: Scheduler,
 }
 
 impl Run {
@@ -141,18 +140,11 @@ impl Run {
         let clients = 2 + random.index(3);
         let monitors = 1 + random.index(3);
         let peers = (0..clients + monitors).map(|_| Peer::new(&mut world, random.index(workers))).collect();
-        Run { world, random, peers, clients, left: 0, clock: 0, pause: Pause::default() }
+        Run { world, random, peers, clients, left: 0, scheduler: Scheduler::new(STEPS_MAX) }
     }
 
     fn run_out(&mut self) -> Result<(), String> {
         loop {
-            self.clock += 1;
-            if self.clock > STEPS_MAX {
-                return Err("the workers turn in circles".into());
-            }
-            self.world.now_us += self.random.below(20);
-            self.pause.look(self.clock);
-            let all: Vec<usize> = (0..self.world.workers()).filter(|&w| self.world.has_work(w)).collect();
             let mut senders = Vec::new();
             for at in 0..self.peers.len() {
                 let goes_on = at < self.clients && self.left > 0;
@@ -160,21 +152,11 @@ impl Run {
                     senders.push(at);
                 }
             }
-            if all.is_empty() && senders.is_empty() {
-                return Ok(());
+            match self.scheduler.next(&mut self.world, &mut self.random, &senders)? {
+                Next::Over => return Ok(()),
+                Next::Worked => self.peers.iter_mut().try_for_each(|peer| peer.receive(&mut self.world))?,
+                Next::Sends(at) => self.send(at),
             }
-            let mut workers: Vec<usize> = all.iter().copied().filter(|&w| !self.pause.is_of(w)).collect();
-            if workers.is_empty() && senders.is_empty() {
-                workers = all;
-            }
-            let choice = self.random.index(workers.len() + senders.len());
-            if let Some(&worker) = workers.get(choice) {
-                let did = self.world.step(worker, &mut self.random);
-                self.pause.perhaps(worker, did.pauses_once_in(2, 40), 6, self.clock, &mut self.random);
-                self.peers.iter_mut().try_for_each(|peer| peer.receive(&mut self.world))?;
-                continue;
-            }
-            self.send(senders[choice - workers.len()]);
         }
     }
 
