@@ -5,7 +5,7 @@
 //! to know its functions; what is logged is the library with what it says of them, so that no start runs any code.
 
 use super::Scripting;
-use super::run::{Asked, Bench, Ran};
+use super::bench::{Asked, Bench, Ran};
 use crate::config::LogLevel;
 use crate::engine::host::System;
 use crate::engine::worker::Env;

@@ -1,7 +1,7 @@
 //! Scripts: where they run, what they have of the shards, and what becomes of one that turns out to need more.
 //!
 //! A script is routed by the keys that it declares, like any command: on one shard it runs in its place, on several in the turn's
-//! rendezvous. Its commands are carried out by the same rows and handlers as others ([`run`]); what they leave in the log are effects
+//! rendezvous. Its commands are carried out by the same rows and handlers as others ([`Running`](run::Running)); what they leave in the log are effects
 //! on single keys, all in one epoch, since markers stand between requests.
 //!
 //! ```text
@@ -31,6 +31,7 @@
 //! **The interpreter** belongs to the thread, not to the worker: it holds no state that matters, only compiled code. What is known by
 //! its SHA-1 is known to the server ([`Scripts`]).
 
+mod bench;
 mod cache;
 mod commands;
 mod libraries;
@@ -38,8 +39,8 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub(super) use bench::{Asked, Ran, begins_everywhere, load, run};
 pub use cache::{Known, LongCall, Script, Scripts, Sha};
-pub(super) use run::{Asked, Ran, begins_everywhere, load, run};
 
 use super::costs::{Meter, Metering, SlowCall};
 use super::durability::Status;
